@@ -111,7 +111,9 @@ def model(one: dict[str, Any], two: dict[str, Any], accounts: int, *, cores: int
     a, b = one["coordinator, CPU s"], two["coordinator, CPU s"]
     each = max(0.0, b - a)  # what one worker more costs the coordinator
     cpu = "workers with their start, CPU s"
-    share = (2 * one[cpu] - two[cpu]) * scale  # the second worker brings its start and no work
+    own = "own verification of the coordinator, CPU s"
+    check = one[own] - two[own]  # the coordinator does it for a worker alone
+    share = (2 * one[cpu] - two[cpu] + 2 * check) * scale  # the second worker brings its start and that check
     answered = {f["workers"]: sum(row["from"] for row in f["messages"].values()) for f in (one, two)}
     by_worker = answered[2] - answered[1]  # vectors of n rows: as many from each, however many accounts it has
     by_account = (answered[1] - by_worker) * scale
@@ -124,7 +126,7 @@ def model(one: dict[str, Any], two: dict[str, Any], accounts: int, *, cores: int
         "workers": share / cores,
         "coordinator": a + each * (cores - 1),
         "answers": (by_account + by_worker * cores) / LINK,
-        "own verification": one["own verification of the coordinator, CPU s"] * scale,
+        "own verification": two[own] * scale,
     }
     return {**found, "all": sum(found.values())}
 

@@ -1,16 +1,20 @@
 """What workers make is what everybody would make: a coordinator looks at every book, charge and tag itself."""
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support import lab, venue_policies
 from support.typed import Passed
-from support.venue_lab import Account, Local, Venue, blinders, spec
+from support.venue_lab import SMALL, Account, Local, Venue, blinders, spec
 
+from zkmargin.app.venue_notes import VenueSecret, index_of
 from zkmargin.circuits.venue import BlockTemplate
-from zkmargin.formats import InputError
+from zkmargin.formats import InputError, ProofFormatError, VerificationError
+from zkmargin.prover.venue import workers
 from zkmargin.prover.venue.answers import WrongAnswerError
 from zkmargin.prover.venue.blocks import (
     ClassBooks,
@@ -22,10 +26,14 @@ from zkmargin.prover.venue.blocks import (
     holds_books,
     least_charges,
 )
+from zkmargin.prover.venue.checking import verify_shared
 from zkmargin.prover.venue.messages import pack, unpack
 from zkmargin.prover.venue.prove import prove_venue
+from zkmargin.prover.venue.shares import _exact_sums
 from zkmargin.prover.venue.witness import build_witness
-from zkmargin.prover.venue.workers import Worker, preparing
+from zkmargin.prover.venue.workers import VenueWorkers, Worker, preparing
+from zkmargin.verifier.venue.terms import DenseAccount
+from zkmargin.verifier.venue.verify import verify_venue
 
 pytestmark = pytest.mark.compiled
 #: Lots that a side of a leg of these classes holds: two digits of six bits less one.
@@ -197,3 +205,67 @@ def test_no_worker_is_asked_for_tags() -> None:
         build_witness(venue.statement, venue.books, venue.tags(), maker=makers)
     assert set(asked) == {"open", "examine", "columns"}
     assert "error" in unpack(Worker().answer(pack({"round": "tags", "names": [], "nonces": []})))[0]
+
+
+def test_one_worker_does_not_check_its_own_proof() -> None:
+    """Nobody else's word is in it: the coordinator checks all of it."""
+    venue = Venue([(spec(), SMALL)])
+    data = venue.prove()
+
+    class Asked:
+        def check(self, _points: bytes, _scalars: Sequence[int]) -> bytes:
+            raise AssertionError
+
+    for checkers in ([Asked()], []):
+        assert verify_shared(venue.statement, data, checkers).record == verify_venue(venue.statement, data).record
+        with pytest.raises((VerificationError, ProofFormatError)):
+            verify_shared(venue.statement, data[:-40] + bytes([data[-40] ^ 1]) + data[-39:], checkers)
+
+
+def test_weighted_sums_of_many_wide_digits_are_exact() -> None:
+    """Beyond 2^15 of 22 bits a sum of doubles is not."""
+    count = 3 << 15
+    limbs = np.full((count, 2), (1 << 16) - 1, dtype=np.uint16)
+    matrix = np.full((count, 2), (1 << 22) - 1, dtype=np.int64)
+    limbs[1:, 0] -= 2
+    matrix[:, 1] = 1
+    rows, columns = limbs.T.tolist(), matrix.T.tolist()
+    expected = [[sum(a * b for a, b in zip(row, column, strict=True)) for column in columns] for row in rows]
+    assert _exact_sums(limbs, matrix).tolist() == expected
+    assert max(map(max, expected)) > 1 << 53
+
+
+def test_a_signal_as_workers_are_begun_finds_what_it_takes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come between any two steps."""
+
+    class AtOnce:
+        def __init__(self, clean: Callable[[], None]) -> None:
+            clean()
+
+        def close(self) -> None:
+            pass
+
+    venue = venue_of()
+    monkeypatch.setattr(workers, "Ending", AtOnce)
+    with VenueWorkers(venue.snapshot, venue.statement, venue.witness(), bytes(32), 2, connect=Local) as running:
+        assert not Path(running._journals.name).exists()
+
+
+def test_a_claim_of_a_committed_account_is_in_lowest_terms() -> None:
+    assert DenseAccount(commitment="11" * 32, claim="5/4").claim == "5/4"
+    with pytest.raises(InputError, match="not in lowest terms"):
+        DenseAccount(commitment="11" * 32, claim="2/4")
+
+
+def test_no_name_in_an_index_is_a_formula() -> None:
+    names = ("=1+1", "+cell", "-2", "@sum", " =x", "account 1")
+    secret = VenueSecret(
+        statement="11" * 32,
+        proof="11" * 32,
+        inputs="11" * 32,
+        seed="11" * 32,
+        classes=(names,),
+        nonces=dict.fromkeys(names, "11" * 16),
+    )
+    _, *rows = csv.reader(index_of(secret).decode().splitlines())
+    assert [name for _, name in rows] == ["'=1+1", "'+cell", "'-2", "'@sum", "' =x", "account 1"]

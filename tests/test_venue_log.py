@@ -369,6 +369,13 @@ def test_a_log_is_one_key_s(tmp_path: Path, proved: tuple[Venue, VenueStatement,
     with pytest.raises(InputError, match="another key's entry would end it"):
         append_to_log(str(path), later(statement, 2), record, TIME, OTHER)
     assert path.read_bytes() == before
+    two = logged(later(statement, 0), record, 1, OTHER)
+    both = two.appended(later(statement, 1), record, TIME, OURS)
+    path.write_bytes(before := both.to_bytes())
+    for key in (OURS, OTHER):
+        with pytest.raises(InputError, match="another key's entry would end it"):
+            append_to_log(str(path), later(statement, 2), record, TIME, key)
+    assert path.read_bytes() == before
 
 
 def test_only_terms_by_which_nobody_is_short_are_about_every_account() -> None:

@@ -1,8 +1,9 @@
 """A prover's check of its own proof, its points shared among workers.
 
 Nearly all of a verification is decoding points (each is in its group, or refused) and adding them up. A worker checks
-and adds up the points that its neighbour made. What is checked is what ``verifier.venue.verify.verify_venue`` checks;
-a worker that lies here can let a bad proof out, which every verifier refuses: it convinces nobody.
+and adds up the points that its neighbour made; one without a neighbour checks nothing. What is checked is what
+``verifier.venue.verify.verify_venue`` checks; a worker that lies here can let a bad proof out, which every verifier
+refuses: it convinces nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zkmargin.verifier.venue import merkle
 from zkmargin.verifier.venue.argument import reduce_with
 from zkmargin.verifier.venue.proof import decode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
-from zkmargin.verifier.venue.verify import VenueAccepted
+from zkmargin.verifier.venue.verify import VenueAccepted, verify_venue
 from zkmargin.verifier.verify import fold, holds
 
 
@@ -55,12 +56,14 @@ def decoded_point(data: bytes) -> G1Point:
 
 
 def verify_shared(statement: VenueStatement, data: bytes, checkers: Sequence[Checker]) -> VenueAccepted:
-    """Check a proof, points by workers.
+    """Check a proof, points by workers; all of it here where there is one alone, which would check its own.
 
     Raises:
         ProofFormatError: bytes that no proof of this statement has.
         VerificationError: a well-formed proof that does not prove the statement.
     """
+    if len(checkers) < 2:
+        return verify_venue(statement, data)
     proof = decode_venue_proof(data, statement)
     *encoded, W, W_shifted = (point for _, point in proof.points())
 

@@ -412,8 +412,9 @@ class VenueWorkers:
         count: processes, at least 1.
         connect: makes the link to a worker; a process here without.
         here: whether workers see this machine's files: then each keeps a journal of its own beside the coordinator's.
-        seeds: one a worker, then the coordinator's, or one for all of them; fresh ones without. No seed ever serves two
-            runs: names of columns keep blinders of one seed apart, the run's digest those of two runs.
+        seeds: one a worker, then the coordinator's, or one for all of them; fresh ones without. Names of columns keep
+            blinders of one seed apart, the run's digest those of different inputs. Journals are this object's: only
+            within it no seed answers two challenges. Whoever gives seeds gives them to one object; never again.
 
     Raises:
         InputError: a count below 1.
@@ -435,8 +436,8 @@ class VenueWorkers:
             raise InputError("at least 1", field="workers")
         self.statement, self.witness, self.run = statement, witness, run
         self.shares: list[RemoteShare] = []
-        self._ending = Ending(self._left)
         self._journals = tempfile.TemporaryDirectory(prefix="zkmargin-venue-")  # mode 0700
+        self._ending = Ending(self._left)  # which takes the folder away
         dealt = [sets for sets in share_sets(statement, witness, count) if sets]
         needed = len(dealt) + 1
         drawn = list(seeds or [secrets.token_bytes(SEED_BYTES) for _ in range(needed)])

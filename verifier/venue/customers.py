@@ -347,6 +347,9 @@ def _check_book(
 ) -> tuple[bool, int | None]:
     """Compare the cells with the customer's book. Returns whether it is marked as exempt, and its shortfall."""
     template, rules, k = statement.templates[kind], statement.rules, statement.k
+    if len(balances) != rules.assets:
+        reason = f"the book has {len(balances)} balances, the snapshot {rules.assets} assets"
+        raise VerificationError(reason, check="book")
     legs, D, B = template.row_legs, template.position_digits, template.spec.block
     ids, group, digits = cells[:legs], cells[legs], cells[legs + 1 :]
     found: dict[int, int] = {}

@@ -40,6 +40,8 @@ class DenseAccount(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         headroom_of(self.limits, self.claim)
+        if self.claim is not None and str(ClaimRatio.parse(self.claim)) != self.claim:
+            raise InputError("not in lowest terms", field="claim")
         return self
 
 

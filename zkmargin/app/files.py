@@ -20,6 +20,8 @@ from zkmargin.formats.files import BINARY, STDIO, ExistsError, kind_of
 
 #: Far above any proof: a proof of a thousand segments has some hundred kilobytes.
 MAX_PROOF_BYTES = 1 << 20
+#: What a formula can begin with, also in full width; tabs and line ends can hide it (OWASP, "CSV injection").
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 
 D = TypeVar("D", bound=Document)
 
@@ -217,3 +219,8 @@ def write_outputs(outputs: Sequence[Output], *, force: bool = False) -> None:
         for path in written:
             path.unlink(missing_ok=True)
         raise
+
+
+def no_formula(text: str) -> str:
+    """Text for a cell of a spreadsheet: with an apostrophe in front where it could begin a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text

@@ -34,10 +34,11 @@ def _alone(path: str) -> Iterator[None]:
 
 
 def _check_signer(signers: Sequence[str], signer: Signer) -> None:
-    """Raises InputError where others signed the log until now: with one more key in it no reader's key checks it."""
-    if signers and signer.public.public_key not in signers:
+    """Raises InputError where another key signed any of the log: with two in it no reader's one key checks it."""
+    others = [key for key in signers if key != signer.public.public_key]
+    if others:
         raise InputError(
-            f"is signed with {signers[-1]}: another key's entry would end it",
+            f"is signed with {others[-1]}: another key's entry would end it",
             field="entries",
             hint="sign with that key, or begin a new log and say so",
         )

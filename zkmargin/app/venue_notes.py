@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from zkmargin.accounts import Commitment
-from zkmargin.app.files import blamed_on, load, read_proof
+from zkmargin.app.files import blamed_on, load, no_formula, read_proof
 from zkmargin.app.venue_accounts import Accounts, VenueAccount
 from zkmargin.app.venue_classes import class_books, members_of
 from zkmargin.app.venue_dense import DenseBook
@@ -179,9 +179,9 @@ def _made(maker: NoteMaker, account: int, name: str, nonce: bytes) -> VenueNote:
 
 
 def index_of(secret: VenueSecret) -> bytes:
-    """``index.csv`` of a folder of everybody's notes: file and account."""
+    """``index.csv`` of a folder of everybody's notes: file and account, no name as a spreadsheet's formula."""
     text, names = io.StringIO(), (name for mine in secret.classes for name in mine)
-    rows = ((_file_of(account), name) for account, name in enumerate(names))
+    rows = ((_file_of(account), no_formula(name)) for account, name in enumerate(names))
     csv.writer(text, lineterminator="\n").writerows([("file", "account"), *rows])
     return text.getvalue().encode()
 

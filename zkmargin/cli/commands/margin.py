@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import click
 
-from zkmargin.app.files import Output, load, load_lots
+from zkmargin.app.files import Output, load, load_lots, no_formula
 from zkmargin.app.margins import Explained, explain_margin
 from zkmargin.app.runtime import compile_note
 from zkmargin.cli import terminal
@@ -27,8 +27,6 @@ from zkmargin.formats.files import STDIO
 
 #: Columns whose text is a snapshot's, not ours.
 FREE_TEXT = ("group", "component", "label")
-#: What a formula can begin with, also in full width; tabs and line ends can hide it (OWASP, "CSV injection").
-FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 COLUMNS = ("group", "component", "candidate", "label", "floor", "profit", "counted", "binding")
 
 
@@ -158,8 +156,3 @@ def array_csv(rows: Sequence[ArrayRow]) -> bytes:
         cells = row.model_dump(mode="json")
         writer.writerow(cells | {name: no_formula(cells[name]) for name in FREE_TEXT})
     return text.getvalue().encode()
-
-
-def no_formula(text: str) -> str:
-    """Text for a cell of a spreadsheet: with an apostrophe in front where it could begin a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
