@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import pytest
 
-from zkmargin.formats import Document, InputError, Model, Seq
+from zkmargin.formats import Document, InputError, Model, Seq, Since
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.formats.documents import Bounded, without_data
 
@@ -52,3 +53,24 @@ def test_a_copy_with_another_field_shares_the_others_unless_it_is_deep() -> None
     deep = order.model_copy(update={"nonce": b"\x01"}, deep=True)
     assert deep == copy
     assert deep.legs[0] is not order.legs[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "hinted"), [("5", True), ("0.5e1", False), ("true", False), ("[5]", False), ("{}", False)]
+)
+def test_who_writes_a_number_where_text_belongs_is_told_of_quotes(value: str, hinted: bool) -> None:
+    with pytest.raises(InputError) as refused:
+        Order.parse(f'{{"format": "test/order/v1", "legs": [{{"name": {value}}}]}}')
+    assert ("put the number in quotes" in (refused.value.hint or "")) is hinted
+
+
+def test_marks_of_fields_never_change() -> None:
+    for mark, name in ((Since(2), "version"), (Bounded(3), "items")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(mark, name, 1)
+
+
+def test_who_writes_an_unknown_number_is_not_told_of_quotes() -> None:
+    with pytest.raises(InputError, match="unknown key") as refused:
+        Order.parse('{"format": "test/order/v1", "legs": [{"name": "a", "x": 5}]}')
+    assert refused.value.hint is None
