@@ -87,10 +87,7 @@ def extend(connection: Connection, added: Sequence[tuple[str, int, dict[str, Any
     """Add records at the end, as ``append`` does: kind, time and body of each."""
     if not added:
         return
-    last = connection.execute(
-        select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc()).limit(1)
-    ).first()
-    number, previous = (0, GENESIS) if last is None else (last.number, last.digest)
+    number, previous = head(connection)
     rows = []
     for kind, time_ms, body in added:
         number += 1
@@ -106,13 +103,14 @@ def extend(connection: Connection, added: Sequence[tuple[str, int, dict[str, Any
 def read(connection: Connection) -> Iterator[Record]:
     """Every record, the first first. Raises InputError: one that cannot be read."""
     for row in connection.execute(select(tables.records).order_by(tables.records.c.number)):
-        try:
-            record = _read(row)
-        except (InputError, ValueError, TypeError):
-            record = None
-        if record is None or canonical_bytes(record.body).decode() != row.body:
-            raise InputError("is damaged", field=f"record {str(row.number)[:20]}")
-        yield record
+        yield _whole(row)
+
+
+def head(connection: Connection) -> tuple[int, str]:
+    """Number and digest of the last record, as a connection sees them; 0 and zeros before the first."""
+    query = select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc()).limit(1)
+    row = connection.execute(query).first()
+    return (0, GENESIS) if row is None else (row.number, row.digest)
 
 
 def beside(connection: Connection, what: str) -> dict[str, tuple[str, ...]]:
@@ -123,12 +121,39 @@ def beside(connection: Connection, what: str) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     for record in read(connection):
-        digests = record.body.get(what) if record.kind == "accepted" else None
-        for digest in digests or ():
-            records.check_digest(digest, f"record {record.number}")
+        digests = _named(record, what)
         if digests:
-            found[str(record.body.get("statement"))] = tuple(digests)
+            found[str(record.body.get("statement"))] = digests
     return found
+
+
+def beside_one(connection: Connection, what: str, *, statement: str, accepted_ms: int) -> tuple[str, ...]:
+    """As ``beside``, of one acceptance: only records of its time that name its statement are read."""
+    table = tables.records.c
+    query = select(tables.records).where(table.time_ms == accepted_ms, table.kind == "accepted")
+    for row in connection.execute(query.where(table.body.contains(statement)).order_by(table.number)):
+        record = _whole(row)
+        if record.body.get("statement") == statement:
+            return _named(record, what)
+    return ()
+
+
+def _named(record: Record, what: str) -> tuple[str, ...]:
+    digests = record.body.get(what) if record.kind == "accepted" else None
+    for digest in digests or ():
+        records.check_digest(digest, f"record {record.number}")
+    return tuple(digests or ())
+
+
+def _whole(row: Any) -> Record:
+    """Raises InputError: it cannot be read."""
+    try:
+        record = _read(row)
+    except (InputError, ValueError, TypeError):
+        record = None
+    if record is None or canonical_bytes(record.body).decode() != row.body:
+        raise InputError("is damaged", field=f"record {str(row.number)[:20]}")
+    return record
 
 
 def _read(row: Any) -> Record | None:

@@ -25,9 +25,18 @@ from zkmargin.ledger import migrations, tables
 #: How long a writer waits for the others, and how often it begins again when the database says so.
 BUSY_SECONDS = 60
 MAX_ATTEMPTS = 50
+#: At the same time, where it is not said how many; of these, so many are kept open.
+CONNECTIONS, KEPT_OPEN = 15, 5
 #: Any fixed number: the lock by which the writers of a PostgreSQL ledger come one after the other.
 _WRITERS = 0x7A6B6D6C
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
+#: In PostgreSQL, before a writer's work: the lock; and a commit returns when it is on disk, whatever a role, a
+#: database or the server was told. Who asked for more than that keeps it.
+_ALONE_AND_DURABLE = text(
+    "SELECT pg_advisory_xact_lock(:key), set_config('synchronous_commit', "
+    "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, "
+    "true)"
+)
 _SCHEMA_OF = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
 
 T = TypeVar("T")
@@ -41,6 +50,7 @@ class Database:
         read_only: open what is there and alter nothing; else it is created with its tables where it is missing (an
             SQLite file with mode 0600), and brought forward from an older version.
         wal: an SQLite file gets a write-ahead log: readers and the writer do not wait for each other.
+        connections: so many at the same time. A thread never holds two: where there is one for each, none waits.
 
     Attributes:
         fence: called in every writing transaction before its work; what it raises ends the transaction.
@@ -50,11 +60,13 @@ class Database:
         InputError: it cannot be opened, is missing, another program's, or a later version's.
     """
 
-    def __init__(self, where: str | Path, *, read_only: bool = False, wal: bool = False) -> None:
+    def __init__(
+        self, where: str | Path, *, read_only: bool = False, wal: bool = False, connections: int = CONNECTIONS
+    ) -> None:
         url = _url(where)
         self.fence: Callable[[Connection], None] | None = None
         self.name = url.render_as_string(hide_password=True) if "://" in str(where) else str(where)
-        self.engine = _engine(url, read_only=read_only, wal=wal)
+        self.engine = _engine(url, read_only=read_only, wal=wal, connections=connections)
         self._writer = threading.Lock()  # SQLite lets those who wait for it sleep for up to a tenth of a second
         options: dict[str, Any] = {"zkmargin_reading": True}
         if url.get_backend_name() == "postgresql":
@@ -124,7 +136,7 @@ class Database:
                 retry = attempt < MAX_ATTEMPTS - 1
                 with self._writer, self._errors(retry=retry), self.engine.begin() as connection:
                     if connection.dialect.name == "postgresql":
-                        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
+                        connection.execute(_ALONE_AND_DURABLE, {"key": _WRITERS})
                     if self.fence is not None:
                         self.fence(connection)
                     return work(connection)
@@ -178,11 +190,13 @@ def _url(where: str | Path) -> URL:
     return url.set(drivername="sqlite")
 
 
-def _engine(url: URL, *, read_only: bool, wal: bool) -> Engine:
+def _engine(url: URL, *, read_only: bool, wal: bool, connections: int) -> Engine:
+    kept = min(KEPT_OPEN, connections)
+    pool: dict[str, Any] = {"pool_size": kept, "max_overflow": connections - kept}
     if url.get_backend_name() == "postgresql":
         try:
             # what the writer before did while this one waited for the lock must be visible in it
-            return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+            return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, **pool)
         except (ImportError, NoSuchModuleError):
             raise InputError("PostgreSQL needs the package psycopg", field="ledger", hint=Hint.GIVE_POSTGRES) from None
     path = Path(url.database or "")
@@ -194,10 +208,11 @@ def _engine(url: URL, *, read_only: bool, wal: bool) -> Engine:
             "sqlite://",
             creator=lambda: sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, check_same_thread=False),
             poolclass=QueuePool,
+            **pool,
         )
     else:
         _create_file(path)
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, **pool)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:

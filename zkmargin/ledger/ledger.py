@@ -28,7 +28,7 @@ from zkmargin.engine.risk_arrays import RiskArrays
 from zkmargin.engine.universe import Universe
 from zkmargin.formats import Document, InputError, VerificationError, ZkMarginError
 from zkmargin.ledger import audit, chain, origin, records, tables
-from zkmargin.ledger.database import Database
+from zkmargin.ledger.database import CONNECTIONS, Database
 from zkmargin.ledger.group import Group, written
 from zkmargin.ledger.records import Account, Entry
 from zkmargin.verifier.attest import (
@@ -62,6 +62,7 @@ class Ledger:
             SQLite file with mode 0600) and brought forward.
         signer: signs every record that is written.
         wal: an SQLite file gets a write-ahead log, for one that is read and written all day.
+        connections: so many at the same time, one for each thread that may ask.
 
     Raises:
         InputError: it cannot be opened, is missing, another program's, or a later version's.
@@ -75,9 +76,15 @@ class Ledger:
     """
 
     def __init__(
-        self, where: str | Path, *, read_only: bool = False, signer: Signer | None = None, wal: bool = False
+        self,
+        where: str | Path,
+        *,
+        read_only: bool = False,
+        signer: Signer | None = None,
+        wal: bool = False,
+        connections: int = CONNECTIONS,
     ) -> None:
-        self._database = Database(where, read_only=read_only, wal=wal)
+        self._database = Database(where, read_only=read_only, wal=wal, connections=connections)
         self._signer = signer
         self.name = self._database.name
 
@@ -437,10 +444,10 @@ class Ledger:
 
     def head(self) -> tuple[int, str]:
         """Number and digest of the last record: note them elsewhere, and a chain that was cut is noticed."""
-        query = select(tables.records.c.number, tables.records.c.digest).order_by(tables.records.c.number.desc())
+        if self.schema == tables.WITHOUT_CHAIN:
+            return 0, chain.GENESIS
         with self._database.reading() as connection:
-            row = None if self.schema == tables.WITHOUT_CHAIN else connection.execute(query.limit(1)).first()
-        return (0, chain.GENESIS) if row is None else (row.number, row.digest)
+            return chain.head(connection)
 
     def audit(self, *, key: PublicKey | Sequence[PublicKey] = (), head: str | None = None) -> audit.Findings:
         """Everything of the ledger from its records and documents: chain, tables, receipts, attestations, proofs.
@@ -462,6 +469,13 @@ class Ledger:
             return {}
         with self._database.reading() as connection:
             return chain.beside(connection, what)
+
+    def beside_one(self, what: Literal["revocations", "sources"], entry: Entry) -> tuple[str, ...]:
+        """As ``beside``, of one entry: the chain is not read for it."""
+        if self.schema == tables.WITHOUT_CHAIN:
+            return ()
+        with self._database.reading() as connection:
+            return chain.beside_one(connection, what, statement=entry.statement, accepted_ms=entry.accepted_ms)
 
     def statement(self, entry: Entry) -> AnyStatement:
         """The statement of an entry, from the ledger's documents alone. Raises InputError."""

@@ -83,7 +83,7 @@ def add_snapshots(app: FastAPI, desk: Desk, running: Running) -> None:
             rang = running.bell.listen()
             digest = await run_in_threadpool(reading.newest_snapshot, desk, series, after=after)
             if digest is not None:
-                return Response(await run_in_threadpool(desk.published_body, digest), media_type=JSON)
+                return Response(await run_in_threadpool(desk.published_body, digest, series), media_type=JSON)
             left = deadline - time.monotonic()
             if left <= 0 or running.bell.closed:
                 return Response(status_code=204)

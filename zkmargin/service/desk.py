@@ -32,6 +32,8 @@ D = TypeVar("D", bound=Document)
 
 #: Snapshots with their attestations that are kept parsed.
 KEPT = 32
+#: A snapshot's digest, and a series in which it was published.
+_Publication = tuple[str, str]
 #: What was claimed last, of that many kinds, is expected of the next snapshot too (so many circuits are kept).
 EXPECTED = 4
 
@@ -95,8 +97,9 @@ class Desk:
     challenge_rates: Rates = field(init=False)
     change_rates: Rates = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _snapshots: OrderedDict[str, Published] = field(default_factory=OrderedDict)
-    _bodies: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _snapshots: OrderedDict[_Publication, Published] = field(default_factory=OrderedDict)
+    _bodies: OrderedDict[_Publication, bytes] = field(default_factory=OrderedDict)
+    _series: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _claimed: OrderedDict[Claimed, None] = field(default_factory=OrderedDict)
     _holdings: dict[str, Holding] = field(default_factory=dict)
     _tokens: dict[str, Token] | None = None
@@ -151,37 +154,58 @@ class Desk:
         found, before = self._revocations, self._forgotten
         if found is None:
             with self.ledger.database.reading() as connection:
-                new = revocations_of(connection)
+                new = revocations_of(connection, self.trust)
             self._keep(before, lambda: setattr(self, "_revocations", new))
             return new
         return found
 
-    def published(self, digest: str) -> Published:
-        """A published snapshot by its digest. Raises NotFound."""
+    def published(self, digest: str, series: str | None = None) -> Published:
+        """A published snapshot by its digest, as it was published last in a series. Raises NotFound.
+
+        Where no series is named, it is the one that takes proofs about the snapshot longest (``_series_of``).
+        """
+        key = digest, series or self._series_of(digest)
         with self._lock:
-            found = self._snapshots.get(digest)
+            found = self._snapshots.get(key)
             if found is not None:
-                self._snapshots.move_to_end(digest)
+                self._snapshots.move_to_end(key)
                 return found
-        table = tables.snapshots
-        query = select(table.c.attestation).where(table.c.snapshot == digest).order_by(table.c.sequence.desc()).limit(1)
+        table = tables.snapshots.c
+        query = select(table.attestation).where(table.snapshot == digest, table.series == key[1])
         with self.ledger.database.reading() as connection:
-            attestation = connection.execute(query).scalar_one_or_none()
+            attestation = connection.execute(query.order_by(table.sequence.desc()).limit(1)).scalar_one_or_none()
         if attestation is None:
             raise NotFound("no such snapshot was published here", field="snapshot")
         found = Published.model_construct(
             snapshot=self.ledger.document(Snapshot, digest), attestation=self.ledger.document(Attestation, attestation)
         )
-        self.remember(digest, found)
+        self._remember(key, found)
         return found
 
-    def published_body(self, digest: str) -> bytes:
+    def _series_of(self, digest: str) -> str:
+        """Of the series that a snapshot was published in, by today's trust file: the one that takes it longest, and of
+        two such the first by name. Whatever was asked before, and after a start too, it is the same one.
+        """
+        known, before = self._series.get(digest), self._forgotten
+        if known is not None:
+            return known
+        table, ages = tables.snapshots.c, {rule.name: rule.max_age_seconds for rule in self.trust.snapshots}
+        with self.ledger.database.reading() as connection:
+            names = connection.execute(select(table.series).where(table.snapshot == digest).distinct()).scalars().all()
+        if not names:
+            raise NotFound("no such snapshot was published here", field="snapshot")
+        found: str = min(names, key=lambda name: (-ages.get(name, -1), name))
+        self._keep(before, lambda: self._series.__setitem__(digest, found))
+        return found
+
+    def published_body(self, digest: str, series: str | None = None) -> bytes:
         """``{"snapshot", "attestation"}`` of a published snapshot, as it is answered again and again."""
-        body = self._bodies.get(digest)
+        key = digest, series or self._series_of(digest)
+        body = self._bodies.get(key)
         if body is None:
-            found = self.published(digest)
+            found = self.published(*key)
             body = body_of(found)
-            self.remember(digest, found, body)
+            self._remember(key, found, body)
         return body
 
     def claimed(self, claimed: Claimed) -> None:
@@ -199,12 +223,20 @@ class Desk:
         self.pool.learn(snapshot, claimed)
         expect(snapshot, claimed)
 
-    def remember(self, digest: str, published: Published, body: bytes | None = None) -> None:
-        """Keep a snapshot that was published parsed, and as it is answered."""
+    def remember(self, digest: str, series: str, published: Published, body: bytes) -> None:
+        """Keep a snapshot that is published now parsed, and as it is answered. Call it after the commit."""
         with self._lock:
-            self._snapshots[digest] = published
+            self._forgotten += 1
+            self._series.pop(digest, None)  # it may be published in another series too
+            while len(self._series) >= KEPT:
+                self._series.popitem(last=False)
+        self._remember((digest, series), published, body)
+
+    def _remember(self, key: _Publication, published: Published, body: bytes | None = None) -> None:
+        with self._lock:
+            self._snapshots[key] = published
             if body is not None:
-                self._bodies[digest] = body
+                self._bodies[key] = body
             for kept in (self._snapshots, self._bodies):
                 while len(kept) > KEPT:
                     kept.popitem(last=False)
@@ -251,7 +283,10 @@ def documents_of(connection: Connection, kind: type[D], digests: Sequence[str]) 
     return {row.digest: kind.parse(row.body) for row in connection.execute(query)}
 
 
-def revocations_of(connection: Connection) -> tuple[Revocations, ...]:
-    """The newest list of each issuer, as a transaction sees them: what is kept in memory may be older."""
-    digests = connection.execute(select(tables.revocations.c.document)).scalars().all()
+def revocations_of(connection: Connection, trust: Trust) -> tuple[Revocations, ...]:
+    """The newest list of each issuer that the trust file names, as a transaction sees them: what is kept in memory may
+    be older.
+    """
+    table, issuers = tables.revocations.c, [rule.name for rule in trust.revocations]
+    digests = connection.execute(select(table.document).where(table.issuer.in_(issuers))).scalars().all()
     return tuple(documents_of(connection, Revocations, digests).values())

@@ -6,6 +6,7 @@ Each counts by its own signatures under the trust file; who posts it does not ma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Connection, delete, func, insert, select, update
@@ -16,6 +17,7 @@ from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.ledger import records
+from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import store, tables
 from zkmargin.service.desk import Desk, attestations_of, body_of, revocations_of
 from zkmargin.verifier.attest import (
@@ -56,7 +58,8 @@ def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: 
         there = connection.execute(select(table).where(of)).first()
         if there is not None and there.snapshot == digest:
             return snapshot_line(there), False
-        attested(attestation, desk.trust, Revoked.by(revocations_of(connection)))  # a list may have come meanwhile
+        # a list may have come meanwhile
+        attested(attestation, desk.trust, Revoked.by(revocations_of(connection, desk.trust)))
         desk.ledger.keep(connection, now_ms=now_ms, documents=[snapshot], seen=[attestation])
         values = {"series": payload.series, "sequence": payload.sequence, "snapshot": digest, "published_ms": now_ms}
         values |= {"attestation": attestation.digest().hex(), "time_ms": parse_time(payload.time)}
@@ -68,7 +71,7 @@ def publish(desk: Desk, snapshot: Snapshot, attestation: Attestation, *, actor: 
 
     line, news = desk.ledger.database.write(write)
     if news:
-        desk.remember(digest, published, body)
+        desk.remember(digest, payload.series, published, body)
         desk.changed()
     return line, news
 
@@ -106,7 +109,8 @@ def attest(desk: Desk, attestation: Attestation, *, actor: str) -> tuple[dict[st
         there = connection.execute(select(table).where(of)).first()
         if there is not None and there.sequence == payload.sequence and records.kept(connection, attestation):
             return False
-        attested(attestation, desk.trust, Revoked.by(revocations_of(connection)))  # a list may have come meanwhile
+        # a list may have come meanwhile
+        attested(attestation, desk.trust, Revoked.by(revocations_of(connection, desk.trust)))
         before = [one.payload for one in attestations_of(connection, payload.account)]
         same = any(
             isinstance(old, CommitmentPayload)
@@ -162,6 +166,8 @@ def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[st
     if not -skew <= age <= 1000 * allowed + skew:
         raise VerificationError(f"the list is of {payload.time}: too old, or from the future", check="revocation")
     table, digest = tables.revocations, revocations.digest().hex()
+    others = [one for one in desk.revocations() if one.payload.issuer != payload.issuer]
+    judged = _judged(desk, [*others, revocations])
 
     def write(connection: Connection) -> bool:
         there = connection.execute(select(table).where(table.c.issuer == payload.issuer)).first()
@@ -171,7 +177,7 @@ def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[st
         connection.execute(delete(table).where(table.c.issuer == payload.issuer))
         values = {"issuer": payload.issuer, "sequence": payload.sequence, "document": digest}
         connection.execute(insert(table).values(values))
-        _mark_revoked(connection, desk, Revoked.by(revocations_of(connection)), now_ms)
+        _mark_revoked(connection, desk, judged, now_ms)
         store.emit(connection, desk.name, now_ms, "revocations", sequence=payload.sequence)
         store.audit(connection, now_ms, actor, "revoke", subject=payload.issuer, sequence=payload.sequence)
         return True
@@ -183,18 +189,56 @@ def revoke(desk: Desk, revocations: Revocations, *, actor: str) -> tuple[dict[st
     return {"issuer": payload.issuer, "sequence": payload.sequence}, news
 
 
-def _mark_revoked(connection: Connection, desk: Desk, revoked: Revoked, now_ms: int) -> None:
-    """Parts whose attestation does not count under these lists."""
-    table = tables.parts
-    for account in connection.execute(select(table.c.account).distinct()).scalars().all():
-        for attestation in attestations_of(connection, account):
-            try:
-                attested(attestation, desk.trust, revoked)
-                value = 0
-            except VerificationError:
-                value = 1
-            of = table.c.attestation == attestation.digest().hex()
-            connection.execute(update(table).where(of, table.c.account == account).values(revoked=value))
+def judge_parts(desk: Desk) -> None:
+    """Mark the parts that do not count under today's trust file, which may be another one than when they came, and
+    unmark those that do. At start.
+    """
+    judged, now_ms = _judged(desk, desk.revocations()), desk.clock()
+    desk.ledger.database.write(lambda connection: _mark_revoked(connection, desk, judged, now_ms))
+    desk.forget()
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Attestations of parts, by digest: whether they are revoked by these lists."""
+
+    lists: tuple[Revocations, ...]
+    revoked: dict[str, bool]
+
+
+def _judged(desk: Desk, lists: Sequence[Revocations]) -> _Judged:
+    """Before a transaction: signatures of thousands of accounts take a while, and every receipt would wait for it."""
+    documents, part = ledger_tables.documents.c, tables.parts.c
+    query = select(documents.digest, documents.body).join(tables.parts, part.attestation == documents.digest)
+    with desk.ledger.database.reading() as connection:
+        rows = connection.execute(query).all()
+    by = Revoked.by(lists)
+    return _Judged(tuple(lists), {row.digest: _is_revoked(desk, Attestation.parse(row.body), by) for row in rows})
+
+
+def _is_revoked(desk: Desk, attestation: Attestation, revoked: Revoked) -> bool:
+    try:
+        attested(attestation, desk.trust, revoked)
+    except VerificationError:
+        return True
+    return False
+
+
+def _mark_revoked(connection: Connection, desk: Desk, judged: _Judged, now_ms: int) -> None:
+    """Parts whose attestation does not count by the lists of now: what came since ``judged`` is judged here."""
+    table, lists = tables.parts, revocations_of(connection, desk.trust)
+    known = judged.revoked if {one.digest() for one in lists} == {one.digest() for one in judged.lists} else {}
+    by, changed = Revoked.by(lists), set[str]()
+    for row in connection.execute(select(table.c.account, table.c.attestation, table.c.revoked)).all():
+        value = known.get(row.attestation)
+        if value is None:
+            body = select(ledger_tables.documents.c.body).where(ledger_tables.documents.c.digest == row.attestation)
+            value = _is_revoked(desk, Attestation.parse(connection.execute(body).scalar_one()), by)
+        if value != bool(row.revoked):
+            of = (table.c.account == row.account) & (table.c.attestation == row.attestation)
+            connection.execute(update(table).where(of).values(revoked=int(value)))
+            changed.add(row.account)
+    for account in sorted(changed):
         settle(connection, desk, account, now_ms)
 
 

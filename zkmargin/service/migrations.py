@@ -50,6 +50,7 @@ FORWARD: dict[str, Callable[[Connection], str]] = {"zkmargin/service/v1": _secon
 
 def bring_forward(connection: Connection, *, name: str) -> None:
     """Make what is missing. Raises InputError: the tables are a later version's."""
+    ledger_tables.records_time.create(connection, checkfirst=True)
     meta = ledger_tables.meta
     found = connection.execute(select(meta.c.value).where(meta.c.key == _KEY)).scalar_one_or_none()
     if found is None:

@@ -13,7 +13,7 @@ from zkmargin.client.documents import MAX_COVERED, Coverage, CoveragePayload, Co
 from zkmargin.client.errors import NotFound
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.formats import InputError, parse_json
-from zkmargin.ledger import records
+from zkmargin.ledger import chain, records
 from zkmargin.ledger import tables as ledger_tables
 from zkmargin.service import store, tables
 from zkmargin.service.desk import Desk, documents_of
@@ -167,7 +167,7 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
     begin_ms, end_ms = parse_time(begin, field="from"), parse_time(end, field="to")
     if begin_ms > end_ms:
         raise InputError("before from", field="to")
-    table, proof, now_ms = tables.snapshots, tables.proofs, desk.clock()
+    table, now_ms = tables.snapshots, desk.clock()
     if end_ms > now_ms:  # what will be published then, nobody knows
         raise InputError(f"after now, {format_time(now_ms)}", field="to")
     with desk.ledger.database.reading() as connection:
@@ -177,23 +177,18 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
         published = connection.execute(query).all()
         if len(published) > MAX_COVERED:
             raise InputError(f"more than {MAX_COVERED} snapshots", field="from", hint="ask for a shorter time")
-        proved: dict[tuple[int, str], str] = {}
-        mine = (proof.c.account == account) & (proof.c.series == series)
-        mine &= proof.c.snapshot_ms.between(begin_ms, end_ms)
-        for one in connection.execute(select(proof).where(mine).order_by(proof.c.number)):
-            if store.counts(row.terms, one):
-                proved.setdefault((one.sequence, one.snapshot), one.statement)
-        head = desk.ledger.head()
+        proved = _proved(desk, connection, row, series, begin_ms, end_ms)
+        head = chain.head(connection)  # of the same moment, and no second connection: every thread has one at most
     snapshots = [
         CoveredSnapshot(
             sequence=one.sequence,
             time=format_time(one.time_ms),
             snapshot=one.snapshot,
-            statement=proved.get((one.sequence, one.snapshot)),
+            statement=proved.get(one.snapshot),
         )
         for one in published
     ]
-    times = [one.time_ms for one in published if (one.sequence, one.snapshot) in proved]
+    times = [one.time_ms for one in published if one.snapshot in proved]
     payload = CoveragePayload(
         service=desk.name,
         account=account,
@@ -210,6 +205,29 @@ def coverage(desk: Desk, account: str, series: str, *, begin: str, end: str) -> 
         largest_gap_ms=largest_gap(begin_ms, end_ms, times),
     )
     return Coverage(payload=payload).signed(desk.signer)
+
+
+def _proved(
+    desk: Desk, connection: Connection, row: AccountRow, series: str, begin_ms: int, end_ms: int
+) -> dict[str, str]:
+    """Statements of an account that count for a series, by snapshot: accepted under today's trust file.
+
+    A snapshot that is published in two series is accepted by one of them (``Desk.published``). It is proved in the
+    other one too, where that would have taken it then.
+    """
+    proof, accepted, rules = tables.proofs, ledger_tables.proofs, {rule.name: rule for rule in desk.trust.snapshots}
+    if series not in rules:
+        return {}
+    allowed_ms = 1000 * (rules[series].max_age_seconds + desk.trust.clock_skew_seconds)
+    mine = (proof.c.account == row.account) & proof.c.series.in_(sorted(rules))
+    mine &= proof.c.snapshot_ms.between(begin_ms, end_ms) & (accepted.c.trust == desk.trust.digest().hex())
+    query = select(proof).join(accepted, accepted.c.statement == proof.c.statement).where(mine)
+    found: dict[str, str] = {}
+    for one in connection.execute(query.order_by(proof.c.number)):
+        in_time = one.series == series or one.accepted_ms <= one.snapshot_ms + allowed_ms
+        if in_time and store.counts(row.terms, one):
+            found.setdefault(one.snapshot, one.statement)
+    return found
 
 
 class Owner(NamedTuple):
@@ -252,5 +270,5 @@ def evidence(desk: Desk, statement: str) -> Evidence:
         entry = records.entry_of(connection, row)
     lists: tuple[str, ...] = ()
     if desk.ledger.document(Receipt, entry.receipt or "").payload.revocations:
-        lists = desk.ledger.beside("revocations").get(statement, ())
+        lists = desk.ledger.beside_one("revocations", entry)
     return evidence_of(desk.ledger, entry, lists)

@@ -15,7 +15,7 @@ import uvicorn
 from zkmargin.crypto.keys import Signer
 from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger
-from zkmargin.service import logs
+from zkmargin.service import intake, logs
 from zkmargin.service.alone import Alone
 from zkmargin.service.app import create_app
 from zkmargin.service.desk import Desk
@@ -26,6 +26,8 @@ from zkmargin.service.workers import Pool
 
 #: How long calls may go on after the service was told to end.
 DRAIN_SECONDS = 15
+#: Threads that ask the database beside those that judge: calls (40), asyncio's own (32 at most), some of ours.
+THREADS = 80
 #: ``mallopt``'s name for the number of heaps, and how many.
 _M_ARENA_MAX, HEAPS = -8, 2
 
@@ -43,11 +45,14 @@ def serve(settings: Settings, signer: Signer, *, listening: Callable[[str], None
     """
     share_heaps()
     trust, operators = settings.load_trust(), settings.load_operators()
-    with Ledger(settings.database, signer=signer, wal=True) as ledger, Alone(ledger.database) as alone:
+    connections = THREADS + settings.workers
+    opened = Ledger(settings.database, signer=signer, wal=True, connections=connections)
+    with opened as ledger, Alone(ledger.database) as alone:
         pool = Pool(settings.workers)
         try:
             desk = Desk(settings, trust, operators, signer, ledger, pool)
             alone.taken_anew = desk.forget
+            intake.judge_parts(desk)
             running = Running(desk, check_alone=alone.check if alone.may_be_lost else None)
             logs.begin()
             _run(desk, running, listening)
