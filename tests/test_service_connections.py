@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from support.venue_service import Service, running
+from support.certificates import authority
+from support.venue_service import Service, eventually, running
 
-from zkmargin.service.guard import _within
+from zkmargin.service.connections import within
 
 PER_ADDRESS = 12
 HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\n%btransfer-encoding: chunked\r\n\r\n"
@@ -75,7 +78,7 @@ def test_one_address_does_not_keep_others_out(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "proxies", "within"),
+    ("address", "proxies", "found"),
     [
         ("10.0.0.1", ("10.0.0.1",), True),
         ("10.0.0.1", ("10.0.0.2",), False),
@@ -88,5 +91,123 @@ def test_one_address_does_not_keep_others_out(service: Service) -> None:
         ("10.0.0.1", (), False),
     ],
 )
-def test_a_proxy_stands_for_many(address: str, proxies: tuple[str, ...], within: bool) -> None:
-    assert _within(address, proxies) is within
+def test_a_proxy_stands_for_many(address: str, proxies: tuple[str, ...], found: bool) -> None:
+    assert within(address, proxies) is found
+
+
+# --- a peer that does not read, or does not end its handshake ---------------------------------------------------------
+
+IDLE, FEW = 2, 3
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine's on Linux only")
+ELSEWHERE = "127.0.0.2"
+ASKED = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """It has no long patience."""
+    config = f"[limits]\nconnections_per_address = {FEW}\nidle_seconds = {IDLE}\nburst = 10000\n"
+    with running(tmp_path_factory.mktemp("hurried") / "service", config=config) as one:
+        yield one
+
+
+def slow(service: Service, asked: bytes) -> socket.socket:
+    """A connection that asks, and has a small buffer for answers."""
+    parts = urlsplit(service.url)
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.bind((ELSEWHERE, 0))
+    one.connect((parts.hostname, parts.port))
+    one.sendall(asked)
+    return one
+
+
+def serves(service: Service) -> bool:
+    """Whether a new connection of the other address is."""
+    with connected(service, ELSEWHERE) as one:
+        try:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            return one.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "asked", [ASKED * 200, ASKED * 40 + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"], ids=["many", "last"]
+)
+def test_whoever_does_not_read_what_it_asked_for_holds_no_connection(hurried: Service, asked: bytes) -> None:
+    with ExitStack() as held:
+        for _ in range(FEW):
+            held.enter_context(slow(hurried, asked))
+        assert not serves(hurried)
+        eventually(lambda: serves(hurried))
+
+
+@LINUX
+def test_a_slow_reader_that_reads_gets_everything(hurried: Service) -> None:
+    whole = len(httpx.get(f"{hurried.url}/openapi.json").content)
+    wanted, got, begin = 40 * whole, 0, time.monotonic()
+    with slow(hurried, ASKED * 40) as one:
+        one.settimeout(30)
+        while got < wanted:
+            part = one.recv(1 << 18)
+            assert part, got
+            got += len(part)
+            if time.monotonic() - begin < 2 * IDLE:  # for longer than it may be idle
+                time.sleep(len(part) / wanted * 2.5 * IDLE)
+    assert time.monotonic() - begin > IDLE
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
+    """With TLS; and the file of its authority."""
+    folder = tmp_path_factory.mktemp("private")
+    known, certificate, key = authority(folder)
+    config = f"[limits]\nconnections_per_address = {FEW}\nidle_seconds = {IDLE}\n"
+    tls = f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    with running(folder / "service", config=config + tls) as one:
+        yield one, str(known)
+
+
+@LINUX
+def test_a_handshake_that_does_not_begin_counts_and_ends(private: tuple[Service, str]) -> None:
+    service, known = private
+    context = ssl.create_default_context(cafile=known)
+
+    def greets() -> bool:
+        try:
+            with context.wrap_socket(connected(service, ELSEWHERE), server_hostname="127.0.0.1"):
+                return True
+        except OSError:
+            return False
+
+    assert greets()
+    with ExitStack() as held:
+        for _ in range(FEW):
+            held.enter_context(connected(service, ELSEWHERE))
+        assert not greets()
+        assert httpx.get(f"{service.url}/healthz", verify=context).status_code == 200  # of another address
+        eventually(greets)
+    for _ in range(2 * FEW):  # what failed does not count on
+        with connected(service, ELSEWHERE) as one:
+            one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    eventually(greets)
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "taken"), [("ECDHE+AESGCM", True), ("ECDHE+CHACHA20", True), ("ECDHE+AES+SHA1", False)]
+)
+def test_tls_has_no_old_ciphers(private: tuple[Service, str], ciphers: str, taken: bool) -> None:
+    """Some versions of uvicorn ask for those of TLS 1.0 where nobody says which."""
+    service, known = private
+    context = ssl.create_default_context(cafile=known)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    with connected(service) as plain:
+        try:
+            context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+            found = True
+        except ssl.SSLError:
+            found = False
+    assert found is taken

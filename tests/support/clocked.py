@@ -17,8 +17,8 @@ from zkmargin.client import Change
 from zkmargin.engine.decimals import format_time
 from zkmargin.ledger import Ledger
 from zkmargin.service.app import create_app
+from zkmargin.service.connections import protocol_with
 from zkmargin.service.desk import Desk
-from zkmargin.service.guard import protocol_with
 from zkmargin.service.running import Running
 from zkmargin.service.settings import Settings
 from zkmargin.service.workers import Pool

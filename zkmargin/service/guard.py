@@ -10,11 +10,8 @@ import asyncio
 import ipaddress
 import math
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zkmargin.client.errors import Denied, NotFound, Unavailable
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
@@ -30,10 +27,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Of the URL and all headers of one request.
-MAX_HEADER_BYTES = 1 << 15
-#: Of a body whose request was answered already: a caller that is refused shall see why.
-MAX_UNREAD_BYTES = 1 << 18
 #: Calls with bodies as large as snapshots.
 LARGE = ("/v1/snapshots", "/v1/venue-proofs", "/v1/bundles")
 #: Asked by machines that watch the service: never counted against a rate.
@@ -191,118 +184,5 @@ def source_of(address: str) -> str:
     return str(ipaddress.IPv6Network((int(host) >> 64 << 64, 64)))
 
 
-def _within(address: str, proxies: Collection[str]) -> bool:
-    """Whether an address is a proxy's."""
-    try:
-        host = ipaddress.ip_address(address)
-    except ValueError:
-        return address in proxies
-    for proxy in proxies:
-        try:
-            if proxy == "*" or host in ipaddress.ip_network(proxy, strict=False):
-                return True
-        except ValueError:
-            continue  # a name
-    return False
-
-
 def _header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
-
-
-def protocol_with(
-    idle_seconds: float, *, per_address: int | None = None, proxies: Collection[str] = ()
-) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, with an end to what a connection costs before and beside a request.
-
-    Args:
-        idle_seconds: a request that does not begin and get its headers in time is not waited for.
-        per_address: so many connections of one address are served; a further one is closed.
-        proxies: addresses and networks of proxies, which stand for many; ``*`` for all.
-    """
-    served = Counter[str]()
-
-    class Protocol(HttpToolsProtocol):
-        _late: asyncio.TimerHandle | None = None
-        _header_bytes = 0
-        # a line that does not end is kept by the parser, which tells of it when it ends: what came is counted too
-        _in_head, _heads, _pending = True, 0, 0
-        _address: str | None = None
-        _unread = 0
-
-        def data_received(self, data: bytes) -> None:
-            before = (self._in_head, self._heads)
-            super().data_received(data)
-            if self._in_head and (self._in_head, self._heads) == before:
-                self._pending += len(data)
-                if self._pending > MAX_HEADER_BYTES:
-                    self.transport.abort()
-
-        def on_url(self, url: bytes) -> None:
-            self._header_bytes += len(url)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self.transport.abort()
-            else:
-                super().on_url(url)
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            address = self.client[0] if self.client else None
-            if per_address is not None and address is not None and not _within(address, proxies):
-                source = source_of(address)
-                if served[source] >= per_address:
-                    transport.abort()
-                    return
-                served[source] += 1
-                self._address = source
-            self._wait()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop()
-            if self._address is not None:
-                served[self._address] -= 1
-                if not served[self._address]:
-                    del served[self._address]
-            super().connection_lost(exc)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._header_bytes += len(name) + len(value)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self.transport.abort()
-            else:
-                super().on_header(name, value)
-
-        def on_headers_complete(self) -> None:
-            self._header_bytes = self._pending = 0
-            self._heads += 1
-            self._in_head = False
-            self._stop()
-            if not self.transport.is_closing():
-                super().on_headers_complete()
-
-        def on_body(self, body: bytes) -> None:
-            super().on_body(body)
-            if self.cycle.response_complete:  # nobody reads it: a call that is none, or not for this caller
-                self._unread += len(body)
-                if self._unread > MAX_UNREAD_BYTES:
-                    self.transport.abort()
-
-        def on_message_complete(self) -> None:
-            self._in_head, self._unread = True, 0
-            super().on_message_complete()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if not self.transport.is_closing():
-                self._wait()
-
-        def _wait(self) -> None:
-            self._stop()
-            self._late = self.loop.call_later(idle_seconds, self.transport.close)
-
-        def _stop(self) -> None:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
-
-    return Protocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import signal
 import socket
@@ -18,14 +19,18 @@ from zkmargin.ledger import Ledger
 from zkmargin.service import intake, logs
 from zkmargin.service.alone import Alone
 from zkmargin.service.app import create_app
+from zkmargin.service.connections import Listener, protocol_with
 from zkmargin.service.desk import Desk
-from zkmargin.service.guard import protocol_with
 from zkmargin.service.running import Running
 from zkmargin.service.settings import Settings
 from zkmargin.service.workers import Pool
 
 #: How long calls may go on after the service was told to end.
 DRAIN_SECONDS = 15
+#: Of TLS 1.2; 1.3 has no others. Forward secrecy, and authenticated encryption.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+#: How long a TLS handshake may take, or as long as a connection may be idle, where that is less.
+HANDSHAKE_SECONDS = 10.0
 #: Threads that ask the database beside those that judge: calls (40), asyncio's own (32 at most), some of ours.
 THREADS = 80
 #: ``mallopt``'s name for the number of heaps, and how many.
@@ -77,11 +82,6 @@ def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None
     tls = settings.tls
     config = uvicorn.Config(
         create_app(desk, running),
-        http=protocol_with(
-            settings.limits.idle_seconds,
-            per_address=settings.limits.connections_per_address,
-            proxies=settings.trusted_proxies,
-        ),
         ws="none",
         access_log=False,
         log_config=None,
@@ -93,6 +93,7 @@ def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None
         server_header=False,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
+        ssl_ciphers=CIPHERS,  # some versions of uvicorn have others
     )
     try:
         config.load()
@@ -100,7 +101,7 @@ def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None
         raise InputError(f"cannot be used: {type(error).__name__}", field="tls") from None
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    server = _Server(config, running, lambda: listening(f"http{'s' if tls else ''}://{shown}:{port}"))
+    server = _Server(config, running, settings, lambda: listening(f"http{'s' if tls else ''}://{shown}:{port}"))
     server.run(sockets=[listener])
     logs.say("ended")
 
@@ -120,16 +121,39 @@ def _bound(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's; told to end, it ends at once what only waits for something new."""
+    """uvicorn's; it accepts connections by ``Listener``, and told to end, it ends at once what only waits for something
+    new.
+    """
 
-    def __init__(self, config: uvicorn.Config, running: Running, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, running: Running, settings: Settings, started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._running, self._tell = running, started
+        self._running, self._settings, self._tell = running, settings, started
+        self._protocol = protocol_with(settings.limits.idle_seconds)
+        self._accepting = list[asyncio.Task[None]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._tell()
+        await super().startup([])
+        limits = self._settings.limits
+        for one in sockets or ():
+            listener = Listener(
+                one,
+                lambda: self._protocol(self.config, self.server_state, self.lifespan.state),
+                tls=self.config.ssl,
+                handshake_seconds=min(HANDSHAKE_SECONDS, limits.idle_seconds),
+                most=2 * limits.connections,  # above once, they are told 503
+                per_address=limits.connections_per_address,
+                proxies=self._settings.trusted_proxies,
+            )
+            self._accepting.append(asyncio.create_task(listener.run()))
+        self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
         logs.say("draining", signal=signal.Signals(sig).name)

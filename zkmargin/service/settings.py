@@ -28,14 +28,16 @@ class Limits(Model):
         challenges_per_minute: for one account, or one venue; so many at once too.
         changes_per_minute: that are signed by an account's keys.
         calls_per_second, burst: of one token, and of one address without a token.
-        connections, connections_per_address: at the same time; above the first, 503; above the second the connection is
-            closed, unless the address is a trusted proxy's.
+        connections, connections_per_address: at the same time; above the first, 503; above twice the first, TLS
+            handshakes included, and above the second the connection is closed. A trusted proxy's address has no limit
+            of its own.
         streams, streams_per_account: of events, among the connections. A token that is no account's counts for itself.
         tokens_per_account: that are neither revoked nor expired.
         webhooks_per_account: also of those that are nobody's.
         queue: submissions that wait for a verifier; above it, 503.
         body_seconds: a whole request must come within it.
-        idle_seconds: a connection without a request is closed after it.
+        idle_seconds: a connection without a request is closed after it, and one whose peer reads less than 64 kB of an
+            answer that waits for it.
     """
 
     max_body: int = Field(default=1 << 18, ge=1 << 12, le=1 << 26)
