@@ -174,16 +174,12 @@ class Account:
 
     def applied(self, holding: str, name: str, digest: str) -> bool:
         """Whether a file of fills was applied before. Raises InputError: another one of that name was."""
-        for generation in self._journal.generations(holding):
-            if generation.fills_name == name:
-                if generation.fills_digest != digest:
-                    raise InputError(
-                        "fills of this name were applied, and said something else",
-                        file=name,
-                        hint="give new fills a new name",
-                    )
-                return True
-        return False
+        known = self._journal.fills_digest(holding, name)
+        if known is not None and known != digest:
+            raise InputError(
+                "fills of this name were applied, and said something else", file=name, hint="give new fills a new name"
+            )
+        return known is not None
 
     def apply(self, holding: str, name: str, fills: Fills, snapshot: Snapshot, *, now_ms: int) -> Generation:
         """Apply fills: the book, the opening and the update after them are on disk when this returns.
@@ -210,13 +206,9 @@ class Account:
         return generation
 
     def undelivered(self) -> list[Generation]:
-        """Generations whose update was not handed over, the oldest first."""
-        return [
-            generation
-            for holding in self._config.holdings
-            for generation in self._journal.generations(holding.name)
-            if not generation.delivered
-        ]
+        """Generations whose update was not handed over, the oldest of each holding first."""
+        names = {holding.name for holding in self._config.holdings}
+        return [generation for generation in self._journal.undelivered() if generation.holding in names]
 
     def forget(self, *, now_ms: int) -> None:
         """Drop generations older than the one that counts: no proof will be about them any more."""

@@ -47,6 +47,9 @@ CREATE TABLE headroom (time INTEGER PRIMARY KEY, snapshot TEXT NOT NULL, equity 
     initial TEXT NOT NULL, maintenance TEXT NOT NULL) STRICT;
 """
 
+#: Made where they are missing: a journal of before them gets them too.
+_INDICES = ("CREATE INDEX IF NOT EXISTS generations_undelivered ON generations (delivered) WHERE delivered = 0",)
+
 #: ``made``: not yet taken by its venue; ``delivered``: written for a venue that answers with a receipt later.
 State = Literal["made", "delivered", "accepted", "refused", "late"]
 OPEN: tuple[State, ...] = ("made", "delivered")
@@ -159,6 +162,8 @@ class Journal:
             raise InputError(
                 f"a journal of version {found}: this program keeps version {VERSION}", file=str(self.folder)
             )
+        for statement in _INDICES:
+            self._db.execute(statement)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -204,6 +209,17 @@ class Journal:
         rows = self._all("SELECT * FROM generations WHERE holding = ? ORDER BY number", (holding,))
         return [_generation(row) for row in rows]
 
+    def undelivered(self) -> list[Generation]:
+        """Those whose update was not handed over, the oldest of each holding first."""
+        query = "SELECT * FROM generations WHERE delivered = 0 ORDER BY holding, number"
+        return [_generation(row) for row in self._all(query)]
+
+    def fills_digest(self, holding: str, name: str) -> str | None:
+        """Of the fills that were applied under a name; None where none were."""
+        query = "SELECT fills_digest FROM generations WHERE holding = ? AND fills_name = ?"
+        rows = self._all(query, (holding, name))
+        return None if not rows else str(rows[0]["fills_digest"])
+
     def add_generation(self, generation: Generation, *, now_ms: int) -> None:
         """Write a holding's next generation. Raises InputError: it, or its file of fills, is there already."""
         g = generation
@@ -234,7 +250,7 @@ class Journal:
         with self._writing() as db:
             db.execute(
                 "UPDATE generations SET book = '', opening = '', update_document = NULL "
-                "WHERE holding = ? AND number < ? AND delivered = 1",
+                "WHERE holding = ? AND number < ? AND delivered = 1 AND book != ''",
                 (holding, number),
             )
 

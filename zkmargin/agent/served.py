@@ -24,7 +24,7 @@ from zkmargin.engine.decimals import parse_time
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, ZkMarginError
 from zkmargin.formats.files import read_text
-from zkmargin.verifier.attest import Attestation, Challenge, Trust
+from zkmargin.verifier.attest import Attestation, Challenge, Receipt, Trust
 
 #: Challenges are asked for ahead of need: so many are kept, each for so long.
 AHEAD = 3
@@ -109,8 +109,9 @@ class ServiceVenue:
         about = json.loads(made.submission)
         if about["challenge"] is None:
             return Verdict("refused", "made for no challenge of the service", again=True)
-        if clock_ms() > parse_time(about["deadline"]):
-            return Verdict("refused", "its challenge had passed before the service could be reached", again=True)
+        if clock_ms() > parse_time(about["deadline"]):  # it may have been handed over, and the answer lost
+            passed = Verdict("refused", "its challenge had passed before the service could be reached", again=True)
+            return self.receipt(made) or passed
         submission = Submission(
             account=self._account,
             challenge=about["challenge"],
@@ -126,6 +127,19 @@ class ServiceVenue:
                 receipt = self._client.receipt(error.statement)
             except (VerificationError, ProofFormatError, InputError) as error:
                 return Verdict("refused", error.message, again=getattr(error, "check", None) == "challenge")
+        return self._accepted(made, receipt)
+
+    def receipt(self, made: Made) -> Verdict | None:
+        """As in ``Venue``."""
+        with _calling(self._config.name):
+            try:
+                receipt = self._client.receipt(made.statement)
+            except NotFound:
+                return None
+        return self._accepted(made, receipt)
+
+    def _accepted(self, made: Made, receipt: Receipt) -> Verdict:
+        """What a receipt says. Raises UntrustedError: one that does not count."""
         try:
             check_receipt(receipt, made.statement, self._config.name, self._trust)
         except VerificationError as error:

@@ -198,9 +198,17 @@ class Submission:
         self._journal.attempted(made.id)
         if clock_ms() - made.snapshot_time <= 1000 * self._config.snapshots.max_age_seconds:
             return True
-        self._journal.settle(made.id, "late", now_ms=clock_ms(), reason=reason)
         self._alarms.sound("late", venue, f"a proof could not be handed over in time: {reason}", venue=venue)
+        self._couriers[venue].errand(partial(self._ask_for_receipt, made, reason), key=("receipt", made.id))
         return False
+
+    def _ask_for_receipt(self, made: Made, reason: str) -> None:
+        """A proof is too old to be sent again; but where an answer was lost, the venue may have accepted it."""
+        verdict = self._couriers[made.venue].venue.receipt(made)
+        if verdict is None:
+            self._journal.settle(made.id, "late", now_ms=clock_ms(), reason=reason)
+        else:
+            self.settled(made, verdict)
 
 
 def _receipt_of(made: Made) -> str:

@@ -90,6 +90,12 @@ class Venue(Protocol):
     def submit(self, made: Made) -> Verdict:
         """Hand a proof over; the same one twice does no harm. Raises UnreachableError, UntrustedError."""
 
+    def receipt(self, made: Made) -> Verdict | None:
+        """What became of a proof whose answer may have been lost; None where the venue has not accepted it.
+
+        Raises UnreachableError, UntrustedError.
+        """
+
     def attest(self, attestation: Attestation) -> None:
         """Hand over the new attestation of a part. Raises UnreachableError."""
 
@@ -134,6 +140,9 @@ class FolderVenue:
         except InputError as error:
             raise UnreachableError(error.message) from None
         return Verdict("delivered")
+
+    def receipt(self, made: Made) -> None:
+        """None: what could not be written is not there."""
 
     def attest(self, attestation: Attestation) -> None:
         """Nothing: whoever reads the folder has attestations from who signs them."""
