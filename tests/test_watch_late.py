@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,11 +90,11 @@ def test_no_turn_reads_what_was_handed_over(tmp_path: Path, monkeypatch: pytest.
     world = World(tmp_path, collateral=BIG)
     monkeypatch.setattr("zkmargin.agent.proving.make_proof", lambda *_, **__: SimpleNamespace(proof=b"p" * 1000))
     agent = Agent(read_config(str(world.config())), Log(Lines()))  # type: ignore[arg-type]
-    rows: list[object] = []
+    rows: list[sqlite3.Row] = []
     read = Journal._all
 
-    def counted(self: Journal, query: str, values: tuple[object, ...] = ()) -> list[object]:
-        found: list[object] = read(self, query, values)
+    def counted(self: Journal, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        found = read(self, query, values)
         rows.extend(found if "generations" in query and "FROM proofs" not in query else [])
         return found
 
