@@ -12,13 +12,13 @@ import httpx
 import pytest
 from support.certificates import authority
 from support.command_line import Run
-from support.venue_service import Service, account, files_of_parties, running, signers, snapshot
+from support.venue_service import NAME, Service, account, files_of_parties, running, signers, snapshot
 
 from zkmargin.client import Coverage
 from zkmargin.client.venue import VenueClient
 from zkmargin.formats import load_document, save_document
 
-KEY = ["--key", "operator.key.json", "--passphrase-file", "passphrase"]
+KEY = ["--service", NAME, "--key", "operator.key.json", "--passphrase-file", "passphrase"]
 
 
 @pytest.mark.slow

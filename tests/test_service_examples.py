@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.command_line import Run
 from support.venue_service import (
+    NAME,
     PASSPHRASE,
     Service,
     account,
@@ -72,8 +73,8 @@ class Day:
         at = ["--url", self.service.url]
         if name == "publish":
             for token, words in TOKENS.items():
-                asked = ["serve", "token", *at, "--key", "operator.key.json", "--name", f"my {token}"]
-                self.run([*asked, *words.split(), "-o", f"{token}.token"])
+                asked = ["serve", "token", *at, "--service", NAME, "--key", "operator.key.json"]
+                self.run([*asked, "--name", f"my {token}", *words.split(), "-o", f"{token}.token"])
             self.put["HEX"] = str(token_digest(Path("spare.token").read_text().strip()))
             save_document(revoking(), "none-revoked.json")  # the custodian's first list: without one nobody is believed
             self.run(["serve", "revoke", "none-revoked.json", *at, "--token-file", "publisher.token"])

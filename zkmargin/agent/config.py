@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from zkmargin.client.urls import check_url
 from zkmargin.engine.claims import Claim
 from zkmargin.engine.decimals import to_fraction
 from zkmargin.engine.limits import Limit
@@ -24,7 +24,6 @@ from zkmargin.verifier.attest.documents import Name
 DAY = 86_400
 #: Of an agent's own names: they become names of files and rows.
 Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 C = TypeVar("C", bound=Model)
@@ -248,22 +247,6 @@ class Config(Model):
         if self.snapshots.venue is not None and self.snapshots.venue not in served:
             raise InputError(f"no venue with a url is named {self.snapshots.venue!r}", field="snapshots: venue")
         return self
-
-
-def check_url(text: str, field: str) -> None:
-    """Raises InputError: not http(s), with a user or password in it, or http to another machine."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise InputError("not an http or https URL", field=field)
-    if parts.username is not None or parts.password is not None:
-        raise InputError("a user or password in a URL ends up in logs: use the files for them", field=field)
-    if parts.scheme == "http" and host not in LOOPBACK:
-        raise InputError("http to another machine can be read and changed on the way: use https", field=field)
 
 
 def read_config(path: str) -> Config:

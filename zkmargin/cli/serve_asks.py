@@ -19,7 +19,9 @@ from zkmargin.cli.venues import Service, service_options
 from zkmargin.crypto.keys import PublicKey
 from zkmargin.formats import Caution, InputError, VerificationError
 from zkmargin.formats.files import STDIO
+from zkmargin.verifier import Statement
 from zkmargin.verifier.attest import Trust
+from zkmargin.verifier.transcript import MarginTranscript
 
 if TYPE_CHECKING:
     from zkmargin.client.venue import VenueClient
@@ -295,27 +297,44 @@ def _warn_of_less(client: VenueClient, statement: str) -> None:
         warnings.warn(Caution(caution, f"they ask for {asked}"), stacklevel=2)
 
 
+def _statement_of(bundle: Evidence) -> str:
+    """The digest (hex) of what a bundle's proof says. Raises InputError: a venue's, which is submitted otherwise."""
+    statement = bundle.statement()
+    if not isinstance(statement, Statement):
+        raise InputError("a venue's proof: VenueClient.submit_venue_proof takes it", field="terms")
+    return MarginTranscript(statement).statement_digest.hex()
+
+
 @click.command(
-    "submit", cls=Command, examples=[f"zkmargin serve submit bundle.json {AT} maker.token -o my-receipt.json"]
+    "submit",
+    cls=Command,
+    examples=[f"zkmargin serve submit bundle.json {AT} maker.token --receipt-key desk.public.json -o my-receipt.json"],
 )
 @click.argument("bundle_path", metavar="BUNDLE")
+@click.option("--receipt-key", "key_path", metavar="FILE", help="The service's public key, as you know it.")
 @service_options
 @output_option("the receipt")
 @json_option
-def submit_command(bundle_path: str, service: Service, output: str, as_json: bool) -> None:
+def submit_command(bundle_path: str, key_path: str | None, service: Service, output: str, as_json: bool) -> None:
     """Submit the proof of an evidence bundle that answers a challenge of the service; write the receipt.
 
+    The receipt must be of the bundle's statement and, with --receipt-key, the service's; else nothing is written.
     Exit code 1: refused, and why. Submitted again after a lost answer, it is not counted twice: the receipt is fetched.
     """
-    from zkmargin.client.errors import AlreadyAccepted  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.checking import check_receipt  # noqa: PLC0415 - few commands call a service
+    from zkmargin.client.errors import AlreadyAccepted  # noqa: PLC0415
 
-    check_paths([bundle_path, service.token_file], [output], json=as_json)
-    bundle = load(Evidence, bundle_path).to_bytes()
+    paths = [path for path in (bundle_path, key_path, service.token_file) if path is not None]
+    check_paths(paths, [output], json=as_json)
+    bundle = load(Evidence, bundle_path)
+    key = None if key_path is None else load(PublicKey, key_path)
+    statement = _statement_of(bundle)
     with service.connect() as client:
         try:
-            receipt = client.submit_bundle(bundle)
-        except AlreadyAccepted as error:
-            receipt = client.receipt(error.statement)
+            receipt = client.submit_bundle(bundle.to_bytes())
+        except AlreadyAccepted:
+            receipt = client.receipt(statement)
+        check_receipt(receipt, statement, key=key)
         write_outputs([Output.document(output, receipt)])
         _warn_of_less(client, receipt.payload.statement)
     if as_json:

@@ -14,7 +14,7 @@ from zkmargin.cli.venues import Orders, Service, order_options, read_token, serv
 from zkmargin.formats import InputError
 from zkmargin.verifier.attest import Revocations
 
-AT = "--url http://127.0.0.1:8420 --key operator.key.json"
+AT = "--url http://127.0.0.1:8420 --service 'clearing desk' --key operator.key.json"
 #: As ``client.documents`` has them: ``serve --help`` does not import it.
 EVENTS = ("snapshot", "account", "part", "revocations", "challenge", "accepted", "refused", "state", "venue-proof")
 

@@ -29,7 +29,9 @@ def url_option(function: F) -> F:
     function = click.option("--ca-file", metavar="FILE", help="Certificates to trust in place of the system's (PEM).")(
         function
     )
-    return click.option("--url", required=True, metavar="URL", help="The service: https://HOST:PORT.")(function)
+    return click.option(
+        "--url", required=True, metavar="URL", help="The service: https://HOST:PORT, or http on this machine."
+    )(function)
 
 
 def token_option(function: F) -> F:
@@ -54,10 +56,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Orders:
-    """What ``order_options`` say: where a service is, and whose key signs what is ordered of it."""
+    """What ``order_options`` say: where a service is, its name, and whose key signs what is ordered of it."""
 
     url: str
     ca_file: str | None
+    service_name: str
     key_path: str
     passphrase_path: str | None
     signer_command: str | None
@@ -65,13 +68,14 @@ class Orders:
     def give(self, action: Any) -> dict[str, Any]:
         """Sign a change and order it.
 
+        It is signed for the service that the caller names, whoever answers: else another one could pass it on.
         Numbers are the clock's milliseconds: they go up without being kept anywhere.
         """
         from zkmargin.client.orders import Change, ChangePayload  # noqa: PLC0415 - see connect
 
         with connect(self.url, self.ca_file) as client:
-            now_ms, service = time.time_ns() // 1_000_000, client.service().name
-            payload = ChangePayload(service=service, sequence=now_ms, time=format_time(now_ms), action=action)
+            now_ms = time.time_ns() // 1_000_000
+            payload = ChangePayload(service=self.service_name, sequence=now_ms, time=format_time(now_ms), action=action)
             signer = signer_of(self.key_path, self.passphrase_path, self.signer_command)
             return client.change(Change(payload=payload).signed(signer))
 
@@ -94,8 +98,10 @@ def service_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def order_options(function: Callable[..., None]) -> Callable[..., None]:
-    """``--url``, ``--ca-file`` and those of ``key_option``: the argument ``orders``, an ``Orders``."""
-    return url_option(key_option(_together("orders", Orders, function)))
+    """``--url``, ``--ca-file``, ``--service`` and those of ``key_option``: the argument ``orders``, an ``Orders``."""
+    said = "Its name, which the order is signed for: `verifier` of its trust file."
+    named = click.option("--service", "service_name", required=True, metavar="NAME", help=said)
+    return url_option(named(key_option(_together("orders", Orders, function))))
 
 
 def read_token(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Coverage statements checked by whoever gets one: by whom they are signed, and under which trust file."""
+"""What a service says, checked by whoever gets it: coverage statements and receipts, and by whom they are signed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from zkmargin.client.documents import Coverage
 from zkmargin.crypto.keys import PublicKey
+from zkmargin.crypto.signatures import Message, Signature
 from zkmargin.formats import VerificationError
-from zkmargin.verifier.attest import Trust
+from zkmargin.verifier.attest import Receipt, Trust
 
 
 def check_coverage(coverage: Coverage, *, trust: Trust | None = None, keys: Sequence[PublicKey] = ()) -> PublicKey:
@@ -38,10 +39,32 @@ def check_coverage(coverage: Coverage, *, trust: Trust | None = None, keys: Sequ
                 check="signature",
             )
         keys = [key for key in trust.keys if key.name in names]
-    for signature in coverage.signatures:
+    return _signer(coverage.signatures, coverage.message, keys)
+
+
+def check_receipt(receipt: Receipt, statement: str, *, key: PublicKey | None = None) -> None:
+    """Whether a receipt is the one of a statement.
+
+    Args:
+        receipt: what a service answered.
+        statement: the digest (hex) of what was submitted.
+        key: of the service, as the caller knows it; None: whoever signed it.
+
+    Raises:
+        VerificationError: of another statement, or not signed with that key.
+    """
+    if receipt.payload.statement != statement:
+        found = receipt.payload.statement[:16]
+        raise VerificationError(f"the receipt is of another statement: {found}", check="receipt")
+    if key is not None:
+        _signer(receipt.signatures, receipt.message, [key])
+
+
+def _signer(signatures: Sequence[Signature], message: Message, keys: Sequence[PublicKey]) -> PublicKey:
+    for signature in signatures:
         for key in keys:
             if (signature.scheme, signature.public_keys) == (key.scheme, (key.public_key,)):
-                if not signature.verifies(coverage.message):
+                if not signature.verifies(message):
                     raise VerificationError("the signature is not over this statement", check="signature")
                 return key
     raise VerificationError("not signed by anyone whose word counts", check="signature")

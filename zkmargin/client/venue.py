@@ -53,6 +53,7 @@ from zkmargin.client.answers import (
 from zkmargin.client.documents import Coverage, Event, Submission
 from zkmargin.client.errors import AlreadyAccepted, Denied, NotFound, Unavailable
 from zkmargin.client.orders import Change
+from zkmargin.client.urls import check_url
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.formats import Document, Hint, InputError, ProofFormatError, VerificationError, parse_json
 from zkmargin.formats.budget import budget
@@ -75,21 +76,20 @@ class VenueClient:
     """Calls one service; threads may share it. Close it, or use it in a ``with`` statement.
 
     Args:
-        url: ``https://HOST:PORT``.
+        url: ``https://HOST:PORT``; http on this machine only.
         token: of the caller; None for what everybody may ask.
         seconds: how long a call may take.
         ca_file: certificates to trust instead of the system's.
 
     Raises:
-        InputError: no such URL.
+        InputError: no such URL, or http to another machine: the token could be read on the way.
     """
 
     def __init__(
         self, url: str, *, token: str | None = None, seconds: float = SECONDS, ca_file: str | None = None
     ) -> None:
         headers = {"accept": "application/json"} | ({} if token is None else {"authorization": f"Bearer {token}"})
-        if not url.startswith(("http://", "https://")):
-            raise InputError("not a URL like https://HOST:PORT", field="url")
+        check_url(url, "url")
         verify: Any = True
         if ca_file is not None:
             import ssl  # noqa: PLC0415 - few need their own

@@ -22,6 +22,7 @@ from zkmargin.cli.options import (
 )
 from zkmargin.cli.passphrases import signer_of
 from zkmargin.cli.paths import check_paths, write_outputs
+from zkmargin.cli.serve_orders import AT
 from zkmargin.cli.venues import Orders, Service, order_options, read_token, service_options
 from zkmargin.crypto.keys import PublicKey, SecretKey
 from zkmargin.engine.decimals import format_time
@@ -145,14 +146,8 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
     "token",
     cls=Command,
     examples=[
-        (
-            "zkmargin serve token --url http://127.0.0.1:8420 --key operator.key.json --name risk --role auditor "
-            "-o my-token"
-        ),
-        (
-            "zkmargin serve token --url http://127.0.0.1:8420 --key operator.key.json --name maker --role account "
-            "--account maker -o my-maker-token"
-        ),
+        f"zkmargin serve token {AT} --name risk --role auditor -o my-token",
+        f"zkmargin serve token {AT} --name maker --role account --account maker -o my-maker-token",
     ],
 )
 @order_options
@@ -223,12 +218,7 @@ def _token_there(path: str) -> str:
 @command.command(
     "register",
     cls=Command,
-    examples=[
-        (
-            "zkmargin serve register --url http://127.0.0.1:8420 --key operator.key.json --account maker --claim 1.1 "
-            "--period 60s --grace 10s"
-        ),
-    ],
+    examples=[f"zkmargin serve register {AT} --account maker --claim 1.1 --period 60s --grace 10s"],
 )
 @order_options
 @click.option("--account", required=True, metavar="NAME", help="Its alias: the one in its commitments.")
