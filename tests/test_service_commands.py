@@ -66,6 +66,10 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
         run("serve backup service/serve.toml -o copy.db")
         assert stat.S_IMODE(Path("copy.db").stat().st_mode) == 0o600
         run("serve backup service/serve.toml -o copy.db", code=2)  # none is replaced
+        run("serve restored service/serve.toml", code=2)  # it runs
+        with VenueClient(service.url, token=Path("maker.token").read_text().strip()) as client:
+            late = client.challenge("maker").digest().hex()  # what comes after the back-up
+            heard = next(one.payload for one in client.events(seconds=60) if one.payload.challenge == late)
         # mistakes: no such role for an account, a token that is none, an account that is nobody's
         run([*token, "-o", "x.token"], code=2)
         assert not Path("x.token").exists()
@@ -78,10 +82,16 @@ def test_a_day_by_commands_and_a_database_that_is_put_back(
     shutil.copy("copy.db", "service/venue.db")
     save_document(signers()["desk"].public, tmp_path / "desk.public.json")
     run("ledger check --ledger service/venue.db --key desk.public.json")
+    said = run(["serve", "restored", "service/serve.toml", "--json"]).json
     again = Service(service.folder).start()
     try:
         with VenueClient(again.url, token=Path("maker.token").read_text().strip()) as client:
             assert client.receipt(receipt.payload.statement) == receipt
+            told = client.events(after=heard.number, seconds=60)  # whoever heard of what is undone
+            first = next(told).payload
+            assert (first.number, first.reason) == (said["event"], "restored from a back-up")
+            client.challenge("maker")
+            assert next(told).payload.number == first.number + 1
     finally:
         again.kill()
 

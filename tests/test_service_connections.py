@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from support.certificates import authority
-from support.venue_service import Service, eventually, running
+from support.venue_service import TERMS, Service, eventually, running
 
+from zkmargin.client.orders import RegisterAccount
 from zkmargin.service.connections import within
 
 PER_ADDRESS = 12
@@ -106,8 +107,10 @@ ASKED = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
 @pytest.fixture(scope="module")
 def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """It has no long patience."""
-    config = f"[limits]\nconnections_per_address = {FEW}\nidle_seconds = {IDLE}\nburst = 10000\n"
+    config = f"[limits]\nconnections_per_address = {FEW}\nidle_seconds = {IDLE}\nburst = 1000\nmax_body = 4096\n"
     with running(tmp_path_factory.mktemp("hurried") / "service", config=config) as one:
+        one.order(RegisterAccount(account="maker", terms=TERMS, keys=()))
+        one.issue("maker", "account", "maker")
         yield one
 
 
@@ -157,6 +160,15 @@ def test_a_slow_reader_that_reads_gets_everything(hurried: Service) -> None:
             if time.monotonic() - begin < 2 * IDLE:  # for longer than it may be idle
                 time.sleep(len(part) / wanted * 2.5 * IDLE)
     assert time.monotonic() - begin > IDLE
+
+
+def test_bundles_count_by_their_size(hurried: Service) -> None:
+    """To read one of eight megabytes takes as long as many calls."""
+    headers = {"authorization": f"Bearer {hurried.tokens['maker']}"}
+    with httpx.Client(base_url=hurried.url, headers=headers) as client:
+        asked = [client.post("/v1/bundles", content=b"a" * (1 << 20)).status_code for _ in range(5)]
+        assert asked[:3] == [400] * 3
+        assert asked[-1] == 429
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ PRINTED = "http://127.0.0.1:8420"
 ORDER = (
     *("check", "register", "token", "publish", "attest", "roster", "challenge", "submit", "proofs", "evidence"),
     *("coverage", "verify-coverage", "set-webhook", "webhooks", "remove-webhook", "revoke", "revocations", "audit"),
-    *("tokens", "withdraw", "revoke-token", "close", "backup"),
+    *("tokens", "withdraw", "revoke-token", "close", "backup", "restored"),
 )
 #: Tokens that the examples use and do not make, made as they make theirs.
 TOKENS = {
@@ -87,6 +87,8 @@ class Day:
         if name == "proofs":
             asked = ["serve", "proofs", "--account", "maker", *at, "--token-file", "auditor.token", "--json"]
             self.put["STATEMENT"] = self.run(asked).json["items"][0]["statement"]
+        if name == "restored":
+            assert self.service.stop() == 0
         if name == "verify-coverage":  # of a day in which there was a snapshot
             time = snapshot().time
             asked = ["serve", "coverage", "--account", "maker", "--series", "main", "--from", time, "--to", time]

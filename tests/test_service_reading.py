@@ -11,15 +11,18 @@ import pytest
 from sqlalchemy import Connection, inspect, text, update
 from support.typed import Passed
 from support.venue_desk import Venue
-from support.venue_service import account, attested, revoking, signers, snapshot, trust
+from support.venue_service import Account, account, attested, revoking, signers, snapshot, trust
 
+from zkmargin.accounts import commit_book
 from zkmargin.app.verifying import clock_ms
 from zkmargin.client.answers import AccountLine
 from zkmargin.client.documents import Coverage, Terms
+from zkmargin.client.errors import Unavailable
 from zkmargin.client.orders import RegisterAccount
 from zkmargin.engine.decimals import format_time, parse_time
 from zkmargin.ledger import Ledger, chain
-from zkmargin.service import intake, reading, tables
+from zkmargin.ledger.database import UnusableError
+from zkmargin.service import intake, judging, reading, tables
 from zkmargin.service.desk import Desk
 from zkmargin.service.judging import judge
 from zkmargin.service.workers import Pool
@@ -229,3 +232,34 @@ def test_a_list_of_an_issuer_that_the_trust_file_names_no_more_is_nobodys(venue:
     """Else every proof would be refused by it, for ever: no newer one could be published."""
     assert len(after_a_start(venue).revocations()) == 1
     assert after_a_start(venue, trust(snapshots=rules())).revocations() == ()
+
+
+def test_receipts_are_answered_whatever_comes_of_refusals(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was recorded was said not to be, where the refusals of its group could not be."""
+    (challenge,) = intake.challenge(venue.desk, "alice", count=1, lifetime_seconds=600)
+    good = account("alice").answer(challenge, snapshot())
+    bad = good.model_copy(update={"challenge": "ab" * 32})
+
+    def away(*_: Passed) -> NoReturn:
+        raise UnusableError("the ledger cannot be used", file="venue.db")
+
+    monkeypatch.setattr(judging, "_record_refusals", away)
+    first, second = judge(venue.desk, [good, bad])
+    assert isinstance(first, Receipt)
+    assert isinstance(second, Unavailable)
+    assert reading.receipt(venue.desk, first.payload.statement) == first
+
+
+def test_a_proof_about_other_parts_does_not_cover_when_terms_change(venue: Venue) -> None:
+    """Nor where a proof that came after the change of parts had made up for it, and counts no more by the new terms."""
+    terms = Terms(period_seconds=86_400, grace_seconds=60)
+    venue.order(RegisterAccount(account="alice", terms=terms, keys=()))
+    assert reading.account_view(venue.desk, "alice").state == "covered"
+    own = account("alice")
+    new = Account("alice", own.lots, commit_book(snapshot(), own.lots, alias="alice"))  # other blinders, other points
+    for attestation in new.attestations(5):
+        intake.attest(venue.desk, attestation, actor="publisher")
+    forgotten = update(tables.accounts).values(changed_ms=None)  # as that proof would
+    venue.desk.ledger.database.write(lambda connection: connection.execute(forgotten))
+    venue.order(RegisterAccount(account="alice", terms=terms, keys=()))
+    assert reading.account_view(venue.desk, "alice").state == "due"

@@ -15,6 +15,7 @@ from zkmargin.engine.claims import Claim
 from zkmargin.engine.limits import Limit
 from zkmargin.engine.snapshot import Snapshot
 from zkmargin.prover import prove
+from zkmargin.service import workers
 from zkmargin.service.workers import Pool
 from zkmargin.verifier import Accepted, Statement
 
@@ -53,3 +54,20 @@ def test_a_process_that_is_lost_while_it_learns_is_started_anew(pool: Pool, item
     until(lambda: pool.alive == 0)
     wait(pool.learn(item[0].snapshot, []))
     assert all(isinstance(verdict, Accepted) for _ in range(2) for verdict in pool.verify_each([item]))
+
+
+def test_a_process_that_answers_nothing_is_started_anew(
+    item: tuple[Statement, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped one is alive, and held its judge for ever."""
+    monkeypatch.setattr(workers, "ASK_SECONDS", 0.3)
+    one = Pool(1)
+    try:
+        (stopped,) = one.pids
+        os.kill(stopped, signal.SIGSTOP)
+        wait(one.learn(item[0].snapshot, []))
+        monkeypatch.setattr(workers, "ASK_SECONDS", 60.0)
+        assert isinstance(one.verify_each([item])[0], Accepted)
+        assert one.pids != [stopped]
+    finally:
+        one.close()

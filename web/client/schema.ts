@@ -1155,7 +1155,7 @@ export interface components {
          *
          *     Attributes:
          *         service: which service says so.
-         *         number: of the event; without gaps.
+         *         number: of the event; without gaps, but where a back-up was restored.
          *         time: when, by the service's clock.
          *         kind: what; the other fields say more where they mean something.
          *         account: whose.

@@ -1,4 +1,4 @@
-"""A copy of a service's database while it runs."""
+"""A copy of a service's database while it runs, and its return."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, func, select
+
+from zkmargin.app.verifying import clock_ms
+from zkmargin.engine.decimals import format_time
 from zkmargin.formats import InputError
 from zkmargin.ledger import Ledger
+from zkmargin.ledger import tables as ledger_tables
+from zkmargin.service import migrations, store, tables
+from zkmargin.service.alone import Alone
+from zkmargin.service.settings import Settings
+
+#: Numbers of events that a restore leaves out: far more than were given between a back-up and the end of its service.
+LEFT_OUT = 1 << 32
 
 
 def backup(database: str, output: str) -> dict[str, Any]:
@@ -42,6 +53,37 @@ def backup(database: str, output: str) -> dict[str, Any]:
     except BaseException:
         Path(output).unlink(missing_ok=True)
         raise
+
+
+def restored(settings: Settings) -> dict[str, Any]:
+    """Say once that the database was put back from a back-up, before the service is started on it.
+
+    An event of nobody's says it to whoever listens. Its number is above all that were given after the back-up: else
+    the next events would have the numbers of others, which are signed too, and receivers would take them for these.
+
+    Raises:
+        InputError: a service runs on it, or it cannot be used.
+    """
+    where, service, now_ms = settings.database, settings.load_trust().verifier, clock_ms()
+    if "://" not in where and not Path(where).is_file():
+        raise InputError("there is no such database", file=where)
+    with Ledger(where, wal=True) as ledger, Alone(ledger.database):
+
+        def write(connection: Connection) -> dict[str, Any]:
+            migrations.bring_forward(connection, name=ledger.name)
+            times = [
+                connection.execute(select(func.max(table.c.time_ms))).scalar_one_or_none()
+                for table in (tables.events, tables.audit, ledger_tables.records)
+            ]
+            last_ms = max((time for time in times if time is not None), default=0)
+            number = store.next_number(connection, tables.events) + LEFT_OUT
+            facts = {"until": format_time(last_ms), "reason": "restored from a back-up"}
+            store.emit_at(connection, service, now_ms, number, "account", **facts)
+            store.audit(connection, now_ms, "whoever restored", "restored", event=number, until=facts["until"])
+            return {"event": number, "until": facts["until"]}
+
+        found = ledger.database.write(write)
+        return {**found, "head": ledger.head()[1]}
 
 
 def _sync(path: Path) -> None:

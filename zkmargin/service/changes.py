@@ -23,7 +23,7 @@ from zkmargin.crypto.keys import PublicKey
 from zkmargin.engine.decimals import parse_time
 from zkmargin.formats import InputError, VerificationError
 from zkmargin.service import store, tables
-from zkmargin.service.desk import Desk
+from zkmargin.service.desk import Desk, proved_about_these
 from zkmargin.service.intake import settle
 from zkmargin.service.webhooks import check_url
 
@@ -179,7 +179,9 @@ def _register(connection: Connection, desk: Desk, action: RegisterAccount, now_m
     keys = json.dumps([key.to_json() for key in action.keys])
     new = not store.account_rows(connection, action.account)
     store.put_account(connection, action.account, now_ms, terms=terms, keys=keys, closed=0)
-    store.recount(connection, action.account, action.terms)
+    counting = store.recount(connection, action.account, action.terms)
+    if counting is not None and not proved_about_these(connection, counting, action.account):
+        store.mark_changed(connection, action.account, now_ms)
     reason = "registered" if new else "its terms or keys changed"
     store.emit(connection, desk.name, now_ms, "account", account=action.account, reason=reason)
     settle(connection, desk, action.account, now_ms)

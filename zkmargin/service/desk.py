@@ -276,6 +276,17 @@ def _by_part(attestation: Attestation) -> bytes:
     return payload.commitment_part.canonical()
 
 
+def proved_about_these(connection: Connection, statement: str, account: str) -> bool:
+    """Whether an accepted proof is about the parts that an account has now."""
+    proofs, named, documents = ledger_tables.proofs, ledger_tables.attestations, ledger_tables.documents
+    query = select(documents.c.body).join(named, named.c.attestation == documents.c.digest)
+    query = query.join(proofs, proofs.c.id == named.c.proof_id).where(proofs.c.statement == statement)
+    then = [Attestation.parse(body).payload for body in connection.execute(query).scalars()]
+    parts = [one for one in then if isinstance(one, CommitmentPayload) and one.account == account]
+    now = {_by_part(one) for one in attestations_of(connection, account)}
+    return {one.commitment_part.canonical() for one in parts} == now
+
+
 def documents_of(connection: Connection, kind: type[D], digests: Sequence[str]) -> dict[str, D]:
     """Documents of the ledger by digest, in one query; those that are not there are left out."""
     table = ledger_tables.documents

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from zkmargin.app.evidence import Evidence
 from zkmargin.app.verifying import software
 from zkmargin.client.documents import Submission, commitment_digest
-from zkmargin.client.errors import AlreadyAccepted, NotFound
+from zkmargin.client.errors import AlreadyAccepted, NotFound, Unavailable
 from zkmargin.formats import InputError, VerificationError, ZkMarginError
 from zkmargin.formats.canonical import keccak256
 from zkmargin.ledger import tables as ledger_tables
@@ -82,8 +82,13 @@ def judge(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]:
                 verdicts[place], statement = found[1], ready[place].candidate.statement
                 if isinstance(statement, Statement):
                     desk.claimed((statement.claim, statement.limits))
-    _name_replays(desk, submissions, verdicts)
-    _record_refusals(desk, submissions, verdicts, now_ms)
+    try:
+        _name_replays(desk, submissions, verdicts)
+        _record_refusals(desk, submissions, verdicts, now_ms)
+    except ZkMarginError as error:  # receipts are on disk by now, and are answered whatever comes of the others
+        for place, verdict in verdicts.items():
+            if isinstance(verdict, ZkMarginError):
+                verdicts[place] = Unavailable(f"not judged: {error.message}", retry_after=2)
     desk.changed()
     return [verdicts[place] for place in range(len(submissions))]
 

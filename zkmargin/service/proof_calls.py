@@ -92,6 +92,7 @@ def add_proofs(app: FastAPI, desk: Desk, running: Running) -> None:
         """
         token = calls.may(request, "account")
         body = await request.body()
+        running.rates.check(token.digest, len(body) // desk.settings.limits.max_body)  # to read it takes as long
         submission = await run_in_threadpool(lambda: judging.bundled(Evidence.parse(body)))
         return await _submitted(submission, token)
 

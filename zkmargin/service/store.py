@@ -37,19 +37,28 @@ def emit(connection: Connection, service: str, now_ms: int, kind: str, **facts: 
     emit_each(connection, service, [(kind, now_ms, facts)])
 
 
+def emit_at(connection: Connection, service: str, now_ms: int, number: int, kind: str, **facts: Any) -> None:
+    """Add an event under a number above all others."""
+    connection.execute(insert(tables.events), [_event_row(service, number, kind, now_ms, facts)])
+
+
 def emit_each(connection: Connection, service: str, added: Sequence[tuple[str, int, dict[str, Any]]]) -> None:
     """Add events: kind, time and facts of each."""
     if not added:
         return
-    rows, first = [], next_number(connection, tables.events)
-    for number, (kind, time_ms, facts) in enumerate(added, first):
-        payload = EventPayload.model_validate(
-            {"service": service, "number": number, "time": format_time(time_ms), "kind": kind, **facts}
-        )
-        text = canonical_bytes(payload.model_dump(mode="json", exclude_none=True)).decode()
-        values = {"number": number, "time_ms": time_ms, "kind": kind, "account": payload.account, "payload": text}
-        rows.append(values)
+    first = next_number(connection, tables.events)
+    rows = [
+        _event_row(service, number, kind, time_ms, facts) for number, (kind, time_ms, facts) in enumerate(added, first)
+    ]
     connection.execute(insert(tables.events), rows)
+
+
+def _event_row(service: str, number: int, kind: str, time_ms: int, facts: dict[str, Any]) -> dict[str, Any]:
+    payload = EventPayload.model_validate(
+        {"service": service, "number": number, "time": format_time(time_ms), "kind": kind, **facts}
+    )
+    text = canonical_bytes(payload.model_dump(mode="json", exclude_none=True)).decode()
+    return {"number": number, "time_ms": time_ms, "kind": kind, "account": payload.account, "payload": text}
 
 
 def events_after(connection: Connection, number: int, *, account: str | None, limit: int) -> list[EventPayload]:
@@ -217,14 +226,15 @@ def put_account(connection: Connection, account: str, now_ms: int, **values: Any
         connection.execute(update(table).where(table.c.account == account).values(values))
 
 
-def recount(connection: Connection, account: str, terms: Terms) -> None:
-    """Find the newest proof that counts by these terms, after they changed."""
+def recount(connection: Connection, account: str, terms: Terms) -> str | None:
+    """Find the newest proof that counts by these terms, after they changed: its statement."""
     table = tables.proofs
     query = select(table).where(table.c.account == account).order_by(table.c.snapshot_ms.desc(), table.c.number.desc())
     counting = next((row for row in connection.execute(query) if counts(terms, row)), None)
     names = {"counting": "number", "snapshot_ms": "snapshot_ms", "accepted_ms": "accepted_ms"}
     values = {name: None if counting is None else getattr(counting, of) for name, of in names.items()}
     connection.execute(update(tables.accounts).where(tables.accounts.c.account == account).values(values))
+    return None if counting is None else str(counting.statement)
 
 
 def counts(terms: Terms, row: Any) -> bool:

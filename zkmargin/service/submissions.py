@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from zkmargin.client.documents import Submission
 from zkmargin.client.errors import AlreadyAccepted, Unavailable
-from zkmargin.formats import ZkMarginError
+from zkmargin.formats import InputError, ZkMarginError
 from zkmargin.service import logs
 from zkmargin.service.desk import Desk
 from zkmargin.service.judging import Verdict, judge
@@ -42,7 +42,14 @@ class Queue:
         self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Verdict]:
-        """A receipt or an error for each. Raises Unavailable: the queue is full, or nothing can be recorded."""
+        """A receipt or an error for each.
+
+        Raises:
+            Unavailable: the queue is full, or nothing can be recorded.
+            InputError: more than it ever takes.
+        """
+        if len(submissions) > self._waiting.maxsize:  # it would be sent away for ever
+            raise InputError(f"{self._waiting.maxsize} wait at most", field="submissions", hint="send fewer at once")
         if self._waiting.maxsize - self._waiting.qsize() < len(submissions):
             self._metrics.denied.labels("queue").inc()
             raise Unavailable("too many proofs wait", retry_after=1)
@@ -99,7 +106,7 @@ def judged_apart(desk: Desk, submissions: Sequence[Submission]) -> list[Verdict]
         if len(submissions) > 1 and not isinstance(error, ZkMarginError):  # not where the database is away
             return [verdict for one in submissions for verdict in judged_apart(desk, [one])]
         reason = error.message if isinstance(error, ZkMarginError) else "a defect of the service"
-        return [Unavailable(f"nothing was recorded: {reason}", retry_after=2)] * len(submissions)
+        return [Unavailable(f"nothing is acknowledged, submit it again: {reason}", retry_after=2)] * len(submissions)
 
 
 def _label(verdict: Verdict) -> str:

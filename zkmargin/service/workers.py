@@ -38,6 +38,10 @@ T = TypeVar("T")
 #: Snapshots that a process keeps: the newest of some series.
 KEPT = 16
 
+#: After so long a process that was asked something is taken for lost: it was stopped, or waits for what never comes. A
+#: venue's proof is read with all its accounts.
+ASK_SECONDS, VENUE_SECONDS = 60.0, 600.0
+
 #: What is claimed: a claim and limits. With a snapshot, a circuit.
 Claimed = tuple[Claim, tuple[Limit, ...]]
 
@@ -145,13 +149,15 @@ class _Worker:
             "context": statement.context.hex(),
             "proof": proof.hex(),
         }
-        (answer,) = self._ask_about([statement.snapshot], {"items": [], "venue": asked})
+        (answer,) = self._ask_about([statement.snapshot], {"items": [], "venue": asked}, seconds=VENUE_SECONDS)
         if "statement" not in answer:
             return _refusal(answer)
         statement_digest, proof_digest, root = (bytes.fromhex(answer[name]) for name in ("statement", "proof", "root"))
         return VenueAccepted(statement, statement_digest, proof_digest, root)
 
-    def _ask_about(self, snapshots: Sequence[Snapshot], question: dict[str, Any]) -> list[Any]:
+    def _ask_about(
+        self, snapshots: Sequence[Snapshot], question: dict[str, Any], *, seconds: float | None = None
+    ) -> list[Any]:
         """A question, with those of its snapshots that are new there."""
         with self._lock:
             new = []
@@ -163,7 +169,15 @@ class _Worker:
                 self._known.move_to_end(digest)
             while len(self._known) > KEPT + len(snapshots):  # it keeps as many more as one call brings at most
                 self._known.popitem(last=False)
-            return self._ask({"snapshots": new, "kept": [d.hex() for d in self._known], **question})
+            asked = {"snapshots": new, "kept": [d.hex() for d in self._known], **question}
+            late = threading.Timer(
+                seconds or ASK_SECONDS, self.process.kill
+            )  # ends the read, and a write that is stuck
+            late.start()
+            try:
+                return self._ask(asked)
+            finally:
+                late.cancel()
 
     def _ask(self, value: dict[str, Any]) -> list[Any]:
         if self.process.stdin is None or self.process.stdout is None:

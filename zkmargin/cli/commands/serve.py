@@ -130,7 +130,8 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
     """Copy the service's SQLite database while it runs: everything that was acknowledged before this began is in it.
 
     To restore, stop the service, put the copy in the database's place (and remove its -wal and -shm files), check it
-    with `zkmargin ledger check`, start. A PostgreSQL database is backed up with pg_dump.
+    with `zkmargin ledger check`, say so with `zkmargin serve restored`, start. A PostgreSQL database is backed up with
+    pg_dump.
     """
     settings = _settings(config_path)
     from zkmargin.service.backup import backup  # noqa: PLC0415
@@ -140,6 +141,31 @@ def backup_command(config_path: str, output: str, as_json: bool) -> None:
         terminal.say_json(facts)
     else:
         terminal.say(f"{terminal.safe(output)}: {facts['proofs']} proofs, head {facts['head']}")
+
+
+@command.command(
+    "restored",
+    cls=Command,
+    examples=["zkmargin serve restored serve.toml"],
+)
+@click.argument("config_path", metavar="CONFIG")
+@json_option
+def restored_command(config_path: str, as_json: bool) -> None:
+    """Say once that the service's database was put back from a back-up, before the service is started on it again.
+
+    Events get numbers above all that were given since, so that whoever listens takes none for another. What was ordered
+    after the back-up is undone: tokens that were revoked, accounts that were closed and parts that were withdrawn then
+    count again, until that is ordered again. Lists of revocations and attestations are published again.
+    """
+    settings = _settings(config_path)
+    from zkmargin.service.backup import restored  # noqa: PLC0415
+
+    facts = restored(settings)
+    if as_json:
+        terminal.say_json(facts)
+        return
+    terminal.say(f"restored to {facts['until']}; events go on with number {facts['event']}; head {facts['head']}")
+    terminal.say("undone is what was ordered since: revoke, close and withdraw again, publish lists and attestations")
 
 
 @command.command(
