@@ -29,7 +29,7 @@ from zkmargin.prover.venue.blocks import (
 from zkmargin.prover.venue.checking import verify_shared
 from zkmargin.prover.venue.messages import pack, unpack
 from zkmargin.prover.venue.prove import prove_venue
-from zkmargin.prover.venue.shares import _exact_sums
+from zkmargin.prover.venue.values import _exact_sums
 from zkmargin.prover.venue.witness import build_witness
 from zkmargin.prover.venue.workers import VenueWorkers, Worker, preparing
 from zkmargin.verifier.venue.terms import DenseAccount

@@ -20,9 +20,10 @@ from support.venue_lab import Local, SharedVenue
 from zkmargin.formats import InputError, ProofFormatError, VerificationError, canonical_bytes
 from zkmargin.prover.polynomials import ProverError
 from zkmargin.prover.venue.answers import Answer, WorkerError, WrongAnswerError
+from zkmargin.prover.venue.journals import Journal
 from zkmargin.prover.venue.messages import LostError, pack, unpack
 from zkmargin.prover.venue.pipes import ProcessLink
-from zkmargin.prover.venue.workers import ROUNDS, Journal, RemoteShare, ShareInputs, VenueWorkers, Worker
+from zkmargin.prover.venue.workers import ROUNDS, RemoteShare, ShareInputs, VenueWorkers, Worker
 from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import verify_venue
 

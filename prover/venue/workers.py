@@ -30,7 +30,6 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from zkmargin.accounts.commitments import Commitment
-from zkmargin.crypto.field import r
 from zkmargin.crypto.group import G1_BYTES
 from zkmargin.crypto.srs import SRS
 from zkmargin.engine.snapshot import Snapshot
@@ -50,6 +49,7 @@ from zkmargin.prover.venue.answers import Answer, RefusedError, WorkerError
 from zkmargin.prover.venue.blinders import SEED_BYTES, KeyedBlinders, SeededBlinders
 from zkmargin.prover.venue.checking import checked_sum, verify_shared
 from zkmargin.prover.venue.ending import Ending
+from zkmargin.prover.venue.journals import Journal
 from zkmargin.prover.venue.messages import (
     ATTEMPTS,
     Array,
@@ -66,8 +66,9 @@ from zkmargin.prover.venue.messages import (
 from zkmargin.prover.venue.pipes import TIMEOUT_SECONDS, ProcessLink, read_message, write_message
 from zkmargin.prover.venue.preparing import QUESTIONS, Preparing, answer_question
 from zkmargin.prover.venue.rounds import Coordinator, share_sets
-from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share, weighted_value, whole_weights
+from zkmargin.prover.venue.shares import Int64Array, SetColumns, Share
 from zkmargin.prover.venue.sizes import answer_bytes, largest_answer
+from zkmargin.prover.venue.values import are_values
 from zkmargin.prover.venue.witness import VenueWitness
 from zkmargin.verifier.venue.proof import VenueProof, encode_venue_proof
 from zkmargin.verifier.venue.statement import VenueStatement
@@ -76,38 +77,10 @@ from zkmargin.verifier.venue.transcript import VenueChallenges
 from zkmargin.verifier.venue.verify import VenueAccepted
 
 T = TypeVar("T")
-#: Of the random weight of a value.
-_WEIGHT_BYTES = 16
 ROUNDS = ("commit_columns", "aggregates", "commit_helpers", "numerators", "values", "combined")
 
 
 # --- the worker -------------------------------------------------------------------------------------------------
-
-
-class Journal:
-    """Which request a seed has answered in each round; kept in a file of mode 0600, or in memory without a path."""
-
-    def __init__(self, path: str | None) -> None:
-        self._path = path
-        self._seen: dict[str, str] = {}
-        if path is not None and Path(path).exists():
-            for line in Path(path).read_text("ascii").splitlines():
-                name, digest = line.split()
-                self._seen[name] = digest
-
-    def admit(self, name: str, request: bytes) -> None:
-        """Note a round's request before it is answered. Raises InputError for another one than before."""
-        digest = hashlib.blake2b(request, digest_size=32).hexdigest()
-        known = self._seen.setdefault(name, digest)
-        if known != digest:
-            raise InputError(f"round {name} was answered for other challenges: this seed answers no others")
-        if self._path is not None:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(descriptor, f"{name} {digest}\n".encode("ascii"))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 class Worker:
@@ -359,17 +332,12 @@ class RemoteShare:
     def values(self, zeta: int) -> list[list[int]]:
         """5: each set's values. Raises WrongAnswerError for values that are not those of its inputs' columns.
 
-        A worker that proved other columns in every round is found out here: of those a proof would verify. One random
-        combination of its values is compared with that of the columns; a wrong one agrees by chance, 2^-128.
+        A worker that proved other columns in every round is found out here: of those a proof would verify.
         """
         answer = self._ask("values", self.count, VenueChallenges(zeta=zeta))
         found = [answer.scalars(i, self._template(mine).opened_columns) for i, mine in enumerate(self.inputs.sets)]
-        drawn = [np.frombuffer(secrets.token_bytes(_WEIGHT_BYTES * len(row)), "<u2") for row in found]
-        weights = [limbs.reshape(len(row), -1) for limbs, row in zip(drawn, found, strict=True)]
-        pairs = zip(weights, found, strict=True)
-        stated = sum(w * x for limbs, row in pairs for w, x in zip(whole_weights(limbs), row, strict=True))
         inputs = self.inputs
-        if stated % r != weighted_value(inputs.statement, inputs.sets, inputs.blinders, zeta, weights):
+        if not are_values(inputs.statement, inputs.sets, inputs.blinders, zeta, found):
             raise answer.wrong("values of other columns than it was given")
         return found
 
