@@ -95,6 +95,7 @@ def test_a_book_is_judged_whatever_keeps_it_from_being_proved(
     found = settle(agent)
     assert ("unhealthy", DESK) in found
     assert ("headroom", "account") in found
+    assert (("unattested", DESK) in found) == (why == "attestation ended")
     (alarm,) = [one for one in agent.alarms.active() if one.kind == "unhealthy"]
     report = margin_report(world.snapshot, world.record)
     short = 65_000 * report.total - report.equity.total

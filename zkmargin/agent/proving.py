@@ -153,6 +153,10 @@ class Proving:
     ) -> bool:
         """The newest book and the attested one are judged before a challenge is taken: none is spent in vain."""
         chosen = self._account.provable(snapshot, now_ms=clock_ms())
+        if chosen is not None:
+            self._alarms.end("unattested", venue.name)
+        elif not only_judge:
+            self._alarms.sound("unattested", venue.name, _UNATTESTED, venue=venue.name)
         judged = self._standings_at(snapshot, chosen, latest=latest)
         standing = judged[0]
         try:
@@ -183,9 +187,7 @@ class Proving:
     ) -> bool:
         """Prove a claim that holds, where its book is attested and the venue can be reached. Whether it was."""
         if chosen is None:
-            self._alarms.sound("unattested", venue.name, _UNATTESTED, venue=venue.name)
             return False
-        self._alarms.end("unattested", venue.name)
         if challenge is None and item.again is None and self._proved(venue, snapshot, chosen):
             return True
         try:
