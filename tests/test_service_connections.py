@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -169,6 +170,19 @@ def test_bundles_count_by_their_size(hurried: Service) -> None:
         asked = [client.post("/v1/bundles", content=b"a" * (1 << 20)).status_code for _ in range(5)]
         assert asked[:3] == [400] * 3
         assert asked[-1] == 429
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")
+def test_connections_leave_files_for_the_rest() -> None:
+    """By the limit of a shell, 1024, all of them would be connections, and the database could open none."""
+    command = (
+        "import resource; from zkmargin.service.server import raise_files; "
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)); raise_files(3000); raise_files(10); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (min(3000, hard), hard))"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.fixture(scope="module")

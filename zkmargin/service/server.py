@@ -25,6 +25,9 @@ from zkmargin.service.running import Running
 from zkmargin.service.settings import Settings
 from zkmargin.service.workers import Pool
 
+if sys.platform != "win32":
+    import resource
+
 #: How long calls may go on after the service was told to end.
 DRAIN_SECONDS = 15
 #: Of TLS 1.2; 1.3 has no others. Forward secrecy, and authenticated encryption.
@@ -49,6 +52,7 @@ def serve(settings: Settings, signer: Signer, *, listening: Callable[[str], None
         InputError: files that cannot be used, an address that is taken, a database that another service has.
     """
     share_heaps()
+    raise_files(4 * settings.limits.connections + 1024)
     trust, operators = settings.load_trust(), settings.load_operators()
     connections = THREADS + settings.workers
     opened = Ledger(settings.database, signer=signer, wal=True, connections=connections)
@@ -74,6 +78,21 @@ def share_heaps() -> None:
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
+
+
+def raise_files(wanted: int) -> None:
+    """So many files may be open, or as many as this process may ask for.
+
+    Connections, accepted up to twice as many as are served, leave some for the database and for what verifies. A
+    shell's or a container's limit is often 1024.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _run(desk: Desk, running: Running, listening: Callable[[str], None]) -> None:
