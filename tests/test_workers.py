@@ -332,6 +332,14 @@ def test_what_a_worker_does(
         assert answer[96:] == b"".join(digests)
 
 
+def test_who_ends_its_workers_waits_for_their_end(given: tuple[list[Snapshot], Items]) -> None:
+    snapshots, items = given
+    with Workers(snapshots, 2) as started:
+        assert len(started.verify_batch(items)) == len(items)
+        (process,) = started._processes
+    assert process.returncode == -signal.SIGKILL  # asked for by nobody since
+
+
 def test_a_worker_that_was_told_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = BytesIO()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO()))
