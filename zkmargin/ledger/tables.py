@@ -15,7 +15,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -111,8 +110,5 @@ records = Table(
     Column("digest", _DIGEST, nullable=False, unique=True),
     Column("signature", Text),
 )
-#: By when, for whoever looks for what belongs to one acceptance. An older ledger gets it when a service opens it: no
-#: answer depends on it, so it is no new version.
-records_time = Index("records_time", records.c.time_ms)
 #: The tables of version 1: what has them is a ledger.
 FIRST = (meta, documents, proofs, parts, attestations, streams, challenges)
