@@ -197,11 +197,13 @@ SHARDS: dict[str, Shard] = {
     "live": Shard(
         "a venue and three makers for ten simulated hours",
         pytest("-p", "no:randomly", "tests/test_live.py"),
+        about=(*LIBRARY, "tests/test_live.py", "tests/support", "tests/conftest.py"),
         environment={"ZKMARGIN_LIVE_STEPS": "60"},
     ),
     "kills": Shard(
         "a service, and a database with it, killed at a hundred random moments",
         pytest("-p", "no:randomly", "tests/test_service_random_kills.py"),
+        about=(*LIBRARY, "tests/test_service_random_kills.py", "tests/support", "tests/conftest.py"),
         environment={"ZKMARGIN_KILLS": "50"},
     ),
     "mutation-protocol": Shard(

@@ -119,6 +119,8 @@ CIRCUIT_TESTS = (
     "test_hostile_snapshots.py",
     "test_circuit_engine.py",
     "test_span_spreads.py",
+    "test_values_stay_true.py",
+    "test_universe.py",
 )
 
 
