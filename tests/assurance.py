@@ -13,6 +13,7 @@ since. A run that is cut off has recorded every shard that it finished.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import platform
@@ -167,6 +168,27 @@ def tests_of(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"tests/{name}" for name in names)
 
 
+def read_by(*tests: str) -> tuple[str, ...]:
+    """Files of ``tests/``, conftest, and what they import of that folder, themselves or through others."""
+    folder, found = ROOT / "tests", set[Path]()
+    waiting = [folder / name for name in (*tests, "conftest.py")]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+            for name in names:
+                module = folder.joinpath(*name.split("."))
+                waiting += [module.with_suffix(".py"), module / "__init__.py"]
+    return tuple(sorted(str(path.relative_to(ROOT)) for path in found))
+
+
 def script(name: str, *arguments: str) -> tuple[str, ...]:
     """A script of ``tests/``."""
     return (sys.executable, str(ROOT / "tests" / name), *arguments)
@@ -182,7 +204,7 @@ SHARDS: dict[str, Shard] = {
         f"full-{name}": Shard(
             f"tests of {name} at full length, in random order",
             pytest("-p", "randomly", *(f"tests/test_{test}.py" for test in tests)),
-            about=(*about, *(f"tests/test_{test}.py" for test in tests), "tests/support", "tests/conftest.py"),
+            about=(*about, *read_by(*(f"test_{test}.py" for test in tests))),
             environment={"ZKMARGIN_FULL": "1"},
         )
         for name, (tests, about) in FULL.items()
@@ -197,13 +219,13 @@ SHARDS: dict[str, Shard] = {
     "live": Shard(
         "a venue and three makers for ten simulated hours",
         pytest("-p", "no:randomly", "tests/test_live.py"),
-        about=(*LIBRARY, "tests/test_live.py", "tests/support", "tests/conftest.py"),
+        about=(*LIBRARY, *read_by("test_live.py")),
         environment={"ZKMARGIN_LIVE_STEPS": "60"},
     ),
     "kills": Shard(
         "a service, and a database with it, killed at a hundred random moments",
         pytest("-p", "no:randomly", "tests/test_service_random_kills.py"),
-        about=(*LIBRARY, "tests/test_service_random_kills.py", "tests/support", "tests/conftest.py"),
+        about=(*LIBRARY, *read_by("test_service_random_kills.py")),
         environment={"ZKMARGIN_KILLS": "50"},
     ),
     "mutation-protocol": Shard(

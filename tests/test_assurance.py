@@ -25,6 +25,13 @@ def test_what_shards_run_and_are_about_is_there() -> None:
             assert Path(shard.command[1]).is_file(), name
 
 
+def test_what_a_test_reads_is_found_through_what_it_imports() -> None:
+    read = assurance.read_by("test_live.py")
+    assert {"tests/test_live.py", "tests/conftest.py", "tests/support/live.py"} <= {*read}
+    assert "tests/support/venue_service.py" in read  # imported by support/live.py
+    assert not {"tests/support/sheets.py", "tests/test_service.py"} & {*read}
+
+
 def test_everything_that_can_be_cut_is_in_a_shard() -> None:
     """Of the lists in the scripts nothing is left out, and a name of theirs that changes is noticed."""
     import test_fuzz
