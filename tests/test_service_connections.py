@@ -17,7 +17,7 @@ from support.certificates import authority
 from support.venue_service import TERMS, Service, eventually, running
 
 from zkmargin.client.orders import RegisterAccount
-from zkmargin.service.connections import within
+from zkmargin.service.connections import Bounded, Listener, within
 
 PER_ADDRESS = 12
 HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\n%btransfer-encoding: chunked\r\n\r\n"
@@ -41,6 +41,17 @@ def upload(one: socket.socket, head: bytes) -> None:
     one.sendall(head)
     for _ in range(1 << 10):  # 64 MB: far more than what buffers on the way hold
         one.sendall(CHUNK)
+
+
+def test_who_is_told_of_a_listener_is_not_refused() -> None:
+    def never() -> Bounded:
+        raise AssertionError("nothing is accepted yet")
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        Listener(bound, never, tls=None, handshake_seconds=1, most=1, per_address=1)  # its loop has not turned yet
+        with socket.create_connection(bound.getsockname(), timeout=5):
+            pass
 
 
 @pytest.mark.parametrize("path", [b"/nothing", b"/v1/snapshots", b"/healthz", b"/v1/audit"])

@@ -175,7 +175,7 @@ class Listener:
     """Accepts connections for a server. They count from there on: also those that never end their TLS handshake.
 
     Args:
-        listening: a socket that is bound.
+        listening: a socket that is bound. It listens from here on: whoever is told of it now gets no refusal.
         make: the protocol of a connection.
         tls: its context, or None.
         handshake_seconds: so long a handshake may take.
@@ -199,12 +199,12 @@ class Listener:
         self._most, self._per_address, self._proxies = most, per_address, proxies
         self._taken, self._count = Counter[str | None](), 0
         self._tasks = set[asyncio.Task[None]]()
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
 
     async def run(self) -> None:
         """Until it is cancelled."""
         loop = asyncio.get_running_loop()
-        self._listening.setblocking(False)
-        self._listening.listen(BACKLOG)
         while True:
             try:
                 connection, address = await loop.sock_accept(self._listening)
