@@ -33,7 +33,6 @@ pytestmark = pytest.mark.in_order
 
 SERIES = ("fast", "main", "other")
 CUSTODIAN = {"name": "custodian", "signers": ["custodian"], "threshold": 1, "max_age_seconds": 86_400}
-BEGIN, END = (format_time((clock_ms() // 1000 + seconds) * 1000) for seconds in (-3600, -1))
 
 
 class Here:
@@ -100,7 +99,9 @@ def after_a_start(venue: Venue, own_trust: Trust | None = None) -> Desk:
 
 
 def covered(desk: Desk, series: str = "main") -> Coverage:
-    return reading.coverage(desk, "alice", series, begin=BEGIN, end=END)
+    moment = parse_time(snapshot().time)
+    begin, end = (format_time(moment + 1000 * seconds) for seconds in (-3600, 1))
+    return reading.coverage(desk, "alice", series, begin=begin, end=end)
 
 
 def test_no_call_holds_two_connections(venue: Venue, receipt: Receipt) -> None:
