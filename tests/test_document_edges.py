@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import pytest
 
 from zkmargin.formats import Document, InputError, Model, Seq, Since
+from zkmargin.formats.budget import LIMITS, Budget, budget
 from zkmargin.formats.canonical import canonical_bytes
 from zkmargin.formats.documents import Bounded, without_data
 
@@ -61,7 +62,7 @@ def test_a_copy_with_another_field_shares_the_others_unless_it_is_deep() -> None
 def test_who_writes_a_number_where_text_belongs_is_told_of_quotes(value: str, hinted: bool) -> None:
     with pytest.raises(InputError) as refused:
         Order.parse(f'{{"format": "test/order/v1", "legs": [{{"name": {value}}}]}}')
-    assert ("put the number in quotes" in (refused.value.hint or "")) is hinted
+    assert refused.value.hint == ('decimal text belongs here: put the number in quotes, as "-12.5"' if hinted else None)
 
 
 def test_marks_of_fields_never_change() -> None:
@@ -74,3 +75,29 @@ def test_who_writes_an_unknown_number_is_not_told_of_quotes() -> None:
     with pytest.raises(InputError, match="unknown key") as refused:
         Order.parse('{"format": "test/order/v1", "legs": [{"name": "a", "x": 5}]}')
     assert refused.value.hint is None
+
+
+def test_keys_beyond_the_number_of_fields_are_drawn_one_by_one() -> None:
+    for unknown, reason in ((2, "unknown key"), (3, "more than 2 mistakes")):
+        keys = {"name": "a"} | {f"x{i}": 0 for i in range(unknown)}
+        with budget(Budget({**LIMITS, "mistakes": 2})), pytest.raises(InputError, match=reason):
+            Leg.model_validate(keys)
+
+
+class Later(Model):
+    x: Annotated[int | None, Since(2)] = None
+
+
+class Box(Document):
+    FORMAT: ClassVar[str] = "test/box/v2"
+    READS: ClassVar[tuple[str, ...]] = ("test/box/v1",)
+
+    xs: Seq[Later] = ()
+    x: Annotated[int | None, Since(2)] = None
+
+
+@pytest.mark.parametrize(("text", "field"), [('"x": null', "x"), ('"xs": [{"x": null}]', "xs[0].x")])
+def test_a_later_field_is_named_from_the_top(text: str, field: str) -> None:
+    with pytest.raises(InputError, match="unknown key in version 1") as refused:
+        Box.parse(f'{{"format": "test/box/v1", {text}}}')
+    assert refused.value.field == field
