@@ -257,7 +257,9 @@ def test_every_decimal_of_a_market_builds_or_is_named(
         try:
             build_snapshot(market, load_policy(policy))
         except InputError as error:
-            assert "too far" in error.reason or "too large" in error.reason  # noqa: PT017 - either is fine
+            # gamma at the money has no bound where the volatility is next to nothing
+            named = any(words in error.reason for words in ("too far", "too large", "past 64 bits"))
+            assert named, error  # noqa: PT017 - each is fine
 
 
 def test_a_stablecoin_off_its_peg_with_any_decimals_is_collateral(tmp_path: Path) -> None:
