@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from support.postgresql import Server, new_database
 from support.venue_service import TERMS, Service, account, descendants, eventually, running, signers, snapshot
+from test_service_random_kills import patiently
 
 from zkmargin.client import Submission
 from zkmargin.client.errors import AlreadyAccepted, Denied, Unavailable
@@ -68,7 +70,7 @@ def check_nothing_lost(service: Service, submitting: Submitting) -> None:
         statements = set()
         for place, submission in enumerate(submitting.submissions):
             try:
-                statements.add(client.submit(submission).payload.statement)
+                statements.add(patiently(partial(client.submit, submission)).payload.statement)
                 assert place not in submitting.receipts
             except AlreadyAccepted as error:
                 statements.add(error.statement)
