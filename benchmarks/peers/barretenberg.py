@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.peers import program
-from benchmarks.peers.commands import CommandError, installed, run
+from benchmarks.peers.commands import CommandError, installed, run, succeeds
 from benchmarks.peers.powers import toy_setup
 from benchmarks.peers.statement import Instance
 
@@ -70,13 +70,7 @@ class Barretenberg:
     def satisfied(self, instance: Instance) -> bool:
         """Whether the solver finds a witness."""
         program.write(instance, self.folder)
-        try:
-            self.solve()
-        except CommandError as error:
-            if UNSATISFIED in error.said:
-                return False
-            raise
-        return True
+        return succeeds(self.solve, refusal=UNSATISFIED)
 
     def solve(self) -> tuple[float, None]:
         """Seconds of the solver alone, without the start of its process."""

@@ -30,6 +30,17 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+def succeeds(call: Callable[[], object], *, refusal: str) -> bool:
+    """Whether commands end well; False where one says the refusal, in capitals or not. Raises CommandError: others."""
+    try:
+        call()
+    except CommandError as error:
+        if refusal.lower() in error.said.lower():
+            return False
+        raise
+    return True
+
+
 def installed(*parts: str) -> Path:
     """A file of the installed packages.
 

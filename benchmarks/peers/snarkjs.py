@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import circom
-from benchmarks.peers.commands import CommandError, installed, run, timed
+from benchmarks.peers.commands import CommandError, installed, run, succeeds, timed
 from benchmarks.peers.statement import Instance
 
 #: What it says of a proof that does not hold, and a witness program of inputs that do not satisfy it.
@@ -87,13 +87,7 @@ class Snarkjs:
     def satisfied(self, instance: Instance) -> bool:
         """Whether there is a witness."""
         circom.write(instance, self.folder)
-        try:
-            self.solve()
-        except CommandError as error:
-            if UNSATISFIED in error.said:
-                return False
-            raise
-        return True
+        return succeeds(self.solve, refusal=UNSATISFIED)
 
     def solve(self) -> tuple[float, float | None]:
         """Seconds of the whole process."""
@@ -121,15 +115,9 @@ class Snarkjs:
     def _accepted(self, proof: dict[str, Any], public: list[str]) -> bool:
         for name, value in (("checked.json", proof), ("checked-public.json", public)):
             (self.folder / name).write_text(json.dumps(value), "utf-8")
-        try:
-            self.snarkjs(
-                self.system, "verify", self._keys / "vk.json", Path("checked-public.json"), Path("checked.json")
-            )
-        except CommandError as error:
-            if REFUSED in error.said.lower():  # Groth16 and PLONK spell it differently
-                return False
-            raise
-        return True
+        files = self._keys / "vk.json", Path("checked-public.json"), Path("checked.json")
+        # Groth16 and PLONK write it in other letters
+        return succeeds(lambda: self.snarkjs(self.system, "verify", *files), refusal=REFUSED)
 
     def notes(self) -> list[str]:
         """Size of the circuit, and whose set-up."""
