@@ -7,7 +7,6 @@ all lanes.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from zkmargin.crypto.field import r
 from zkmargin.prover._kernels.ahead import kernel
@@ -119,62 +118,3 @@ def prefix_sum(out: Blocks, a: Blocks, length: int) -> None:
     for lane in range(length % lanes, lanes if length % lanes else 0):
         for j in range(limbs):
             out[out.shape[0] - 1, j, lane] = 0
-
-
-@kernel
-def transform(
-    out: Blocks,
-    work: Blocks,
-    a: Blocks,
-    reversal: npt.NDArray[np.int64],
-    roots: Blocks,
-    twist: Blocks,
-    eighth_roots: Blocks,
-) -> None:
-    """The discrete Fourier transform of n = 8 m elements, m >= 8, natural order in and out (see ``transforms``).
-
-    Args:
-        out: m blocks.
-        work: m blocks, lost.
-        a: m blocks, the input.
-        reversal: int64[m], the bit reversal.
-        roots: m/2 splats of w^(8 i).
-        twist: m blocks, lane l of block k holds w^(l k), times 1/n for the inverse transform.
-        eighth_roots: 4 splats of w^(m i).
-    """
-    m, limbs, lanes = a.shape
-    t = np.empty((1, limbs, lanes), np.uint64)
-    # 1. eight transforms of size m, one a lane: lane l is the subsequence a_l, a_(8+l), a_(16+l), ...
-    for i in range(m):
-        _copy(work, i, a, reversal[i])
-    half = 1
-    while half < m:
-        stride = m // (2 * half)
-        for start in range(0, m, 2 * half):
-            for j in range(half):
-                low, high = start + j, start + j + half
-                _mul(t, 0, work, high, roots, j * stride)
-                _sub(work, high, work, low, t, 0)
-                _add(work, low, work, low, t, 0)
-        half *= 2
-    # 2. X_(k + m s) = sum_l w_8^(l s) (w^(l k) Y_(l,k)): transposing 8 blocks makes the sum one over blocks.
-    tile = np.empty((lanes, limbs, lanes), np.uint64)
-    for c in range(m // lanes):
-        for i in range(lanes):
-            k = lanes * c + i
-            _mul(work, k, work, k, twist, k)
-            for j in range(limbs):
-                for lane in range(lanes):
-                    # bit-reversed lane order: the input order of the butterflies below
-                    tile[(lane & 1) << 2 | (lane & 2) | lane >> 2, j, i] = work[k, j, lane]
-        half = 1
-        while half < lanes:
-            for start in range(0, lanes, 2 * half):
-                for j in range(half):
-                    low, high = start + j, start + j + half
-                    _mul(t, 0, tile, high, eighth_roots, j * (4 // half))
-                    _sub(tile, high, tile, low, t, 0)
-                    _add(tile, low, tile, low, t, 0)
-            half *= 2
-        for s in range(lanes):
-            _copy(out, c + (m // lanes) * s, tile, s)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from zkmargin.crypto.field import GENERATOR, powers, r
 from zkmargin.prover._kernels import compiled
 from zkmargin.prover._kernels.ahead import kernel
-from zkmargin.prover._kernels.compiled import FIELD, transform
+from zkmargin.prover._kernels.butterflies import transform
+from zkmargin.prover._kernels.compiled import FIELD
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.scalar_field import splat
 from zkmargin.prover._kernels.transforms import _Tables
@@ -57,7 +58,7 @@ def transform_columns(
     twist: Blocks,
     eighth_roots: Blocks,
 ) -> None:
-    """``compiled.transform`` of every column of m blocks."""
+    """``butterflies.transform`` of every column of m blocks."""
     work = np.empty((m, columns.shape[1], columns.shape[2]), np.uint64)
     for c in range(columns.shape[0] // m):
         first, stop = c * m, (c + 1) * m

@@ -18,6 +18,7 @@ from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.prover._kernels import compiled
 from zkmargin.prover._kernels.ahead import JIT_ENABLED
+from zkmargin.prover._kernels.butterflies import transform
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.scalar_field import mul, pad, splat
 from zkmargin.prover._kernels.scalar_field import powers as power_vector
@@ -69,7 +70,7 @@ def coset_intt(values: FieldVector, shift: int) -> FieldVector:
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """Constants of one transform; see ``compiled.transform``."""
+    """Constants of one transform; see ``butterflies.transform``."""
 
     reversal: npt.NDArray[np.int64]
     roots: Blocks
@@ -94,7 +95,7 @@ class _Tables:
 
 def _transform(vector: FieldVector, tables: _Tables) -> FieldVector:
     out, work = empty_blocks(len(vector.memory)), empty_blocks(len(vector.memory))
-    compiled.transform(out, work, vector.memory, tables.reversal, tables.roots, tables.twist, tables.eighth_roots)
+    transform(out, work, vector.memory, tables.reversal, tables.roots, tables.twist, tables.eighth_roots)
     return FieldVector(out, len(vector))
 
 
