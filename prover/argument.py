@@ -6,7 +6,8 @@ Every blinder comes from ``draw``, in the order in which the protocol names them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 from zkmargin.circuits.language.circuit import Circuit
 from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
-from zkmargin.crypto.field import inverse, r
+from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.prover import _kernels as K
 from zkmargin.prover.commit import Committer, Job, committer
 from zkmargin.prover.polynomials import ProverError, blinded, blinded_pieces, divided, running_sum, shifted
@@ -31,6 +32,8 @@ from zkmargin.verifier.transcript import MarginTranscript
 #: A blinder source. The product passes the operating system's generator and nothing else.
 Draw = Callable[[], int]
 T = TypeVar("T")
+#: Cosets that determine a product of two polynomials over Z_H, where it is a multiple.
+_PRODUCT = 2
 
 
 @dataclass(repr=False)
@@ -58,16 +61,16 @@ class _Rounds:
         """Names of the digit columns f_c."""
         return [f"f[{c}]" for c in range(self.circuit.digit_columns)]
 
-    def interpolate(self, name: str, blinders: int, integers: Int64Array | None = None) -> None:
+    def interpolate(self, name: str, blinders: int, integers: Int64Array | None = None, common: int = 0) -> None:
         """The polynomial of a column: p(X) + (b_0 + b_1 X + ...) Z_H(X) with fresh blinders.
 
-        A column of integers is committed as such, which is quicker.
+        Quicker to commit are a column of integers, given as such, and one with many rows of a ``common`` value.
         """
         b = [self.draw() for _ in range(blinders)]
         self.polynomials[name] = blinded(self.columns[name], b)
         if integers is not None:
             self.integers[name] = integers
-            self.jobs[name] = self.committer.column(integers, b)
+        self.jobs[name] = self.committer.column(self.columns[name] if integers is None else integers, b, common)
 
     def map(self, function: Callable[[int], T], items: Sequence[int]) -> list[T]:
         """The function of every item, shared among the threads: the kernels run without the interpreter's lock."""
@@ -179,8 +182,8 @@ def _round2(rounds: _Rounds, beta: int, rho: int) -> tuple[Message2, int, Public
     # phi(1) = 0, phi(omega X) - phi(X) = total(X) - sigma/n on H
     columns["phi"] = running_sum(shifted(total, -public.sigma * inverse(n)))
 
-    for name in helpers:
-        rounds.interpolate(name, 1)
+    for name, group in zip(helpers, circuit.lookup_groups, strict=True):
+        rounds.interpolate(name, 1, None, len(group) * inverse(beta) % r)  # of every row whose digits are 0
     rounds.interpolate("phi", 3)
     *h, phi = rounds.commit_all([*helpers, "phi"])
     message = Message2(tuple(h), phi)
@@ -196,57 +199,106 @@ def _helper(names: Sequence[str], rounds: _Rounds, beta: int, table: K.FieldVect
 
 def _round3(rounds: _Rounds, public: PublicPolynomials, chi: int) -> tuple[Message3, int]:
     """Commit the quotient T of all identities by Z_H, in pieces with blinded seams."""
-    circuit, n = rounds.circuit, rounds.circuit.n
-    pieces = circuit.shape.pieces
-    cosets = K.Cosets.of(n, pieces + 1)
-    coefficients = public.coefficients
-    numerators = rounds.map(
-        lambda j: _numerator(rounds.polynomials, coefficients, public, chi, j, cosets), range(pieces + 1)
-    )
-    *T, tail = cosets.quotient(numerators)  # deg T <= pieces (n + 1): all but its last coefficients vanish
-    if any(K.to_ints(K.slice_of(tail, pieces + 1, n))):
+    T, exact = _quotient(rounds, public, chi, apart=True)
+    if not exact:  # none of a witness that satisfies the circuit; what counts is the sum of all
+        T, exact = _quotient(rounds, public, chi, apart=False)
+    if not exact:
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
-    T[-1] = K.concatenate(T[-1], K.slice_of(tail, 0, pieces + 1))
     for i, part in enumerate(blinded_pieces(T, rounds.draw)):
         rounds.polynomials[f"T[{i}]"] = part
-    message = Message3(rounds.commit_all([f"T[{i}]" for i in range(pieces)]))
+    message = Message3(rounds.commit_all([f"T[{i}]" for i in range(len(T))]))
     return message, rounds.transcript.round3(message)
 
 
-def _numerator(
+def _quotient(rounds: _Rounds, public: PublicPolynomials, chi: int, *, apart: bool) -> tuple[list[K.FieldVector], bool]:
+    """T in pieces of n coefficients, the last with a few more; and whether it is one: T Z_H is the sum of identities.
+
+    Args:
+        apart: each identity is a multiple of Z_H by itself, so each is divided with as many cosets as it needs.
+    """
+    n, pieces = rounds.circuit.n, rounds.circuit.shape.pieces
+    cosets, U = K.Cosets.of(n, pieces + 1), public.coefficients
+
+    def numerators(j: int) -> dict[int, K.FieldVector]:
+        return _numerators(rounds.polynomials, U, public, chi, j, cosets, apart=apart)
+
+    found = rounds.map(numerators, range(pieces + 1))
+    T, exact = [K.constant(0, n)] * (pieces + 1), True
+    for count in found[0]:
+        parts = cosets.quotient([on[count] for on in found[:count]])
+        # of degree <= (count - 1) (n + 1): all but the last coefficients of the last piece vanish
+        exact = exact and K.is_zero(K.slice_of(parts[-1], count, n))
+        T[:count] = map(K.add, T, parts)
+    tail = K.slice_of(T.pop(), 0, pieces + 1)
+    return [*T[:-1], K.concatenate(T[-1], tail)], exact
+
+
+def _numerators(
     polynomials: Mapping[str, K.FieldVector],
     coefficients: Mapping[str, K.FieldVector],
     public: PublicPolynomials,
     chi: int,
     j: int,
     cosets: K.Cosets,
-) -> K.FieldVector:
-    """T Z_H on coset j: every identity, by powers of chi that are all different (as in verifier/argument.py)."""
-    circuit, n, beta = public.circuit, public.circuit.n, public.beta
-    on = {name: cosets.values(p, j) for name, p in polynomials.items()}
-    U = {name: cosets.values(u, j) for name, u in coefficients.items()}
-    sides = public.sides(on)
+    *,
+    apart: bool,
+) -> dict[int, K.FieldVector]:
+    """T Z_H on coset j: every identity, by powers of chi that are all different (as in verifier/argument.py).
 
+    A multiple of Z_H of degree about k n is determined by k cosets: a product of two polynomials by two of them, the
+    lookup of g columns by g + 1.
+
+    Returns:
+        The sum of the identities that take so many cosets, for every such number above j; of all if not ``apart``.
+    """
+    circuit, most = public.circuit, len(cosets.shifts)
+    product = _PRODUCT if apart else most
+    groups = [
+        (len(group) + 1 if apart else most, f"h[{g}]", [f"f[{c}]" for c in group])
+        for g, group in enumerate(circuit.lookup_groups)
+    ]
+    if j < product:
+        names = list(polynomials)
+    else:
+        coefficients = {}
+        names = [name for count, helper, columns in groups if j < count for name in (helper, *columns)]
+    values = cosets.values([*(polynomials[name] for name in names), *coefficients.values()], j)
+    on, U = dict(zip(names, values, strict=False)), dict(zip(coefficients, values[len(names) :], strict=True))
+
+    terms: defaultdict[int, list[tuple[K.FieldVector, int]]] = defaultdict(list)
+    weights = iter(powers(chi, 2 + len(groups) + circuit.position_segments + len(circuit.listed_rows))[1:])
+    for (count, helper, columns), weight in zip(groups, weights, strict=False):
+        if j < count:
+            terms[count].append((K.lookup_row(on[helper], [on[f] for f in columns], public.beta), weight))
+    if j < product:
+        terms[product] += _products(on, U, public, weights, j, cosets)
+    return {count: K.linear(terms[count]) for count in sorted(terms)}
+
+
+def _products(
+    on: Mapping[str, K.FieldVector],
+    U: Mapping[str, K.FieldVector],
+    public: PublicPolynomials,
+    weights: Iterator[int],
+    j: int,
+    cosets: K.Cosets,
+) -> list[tuple[K.FieldVector, int]]:
+    """The identities that multiply no more than two polynomials, as terms of a sum; columns and U on coset j."""
+    circuit, n = public.circuit, public.circuit.n
+    sides = public.sides(on)
     # phi(omega X) - phi(X) - total(X) + sigma/n: omega H = H
-    total = public.total(on, U, sides)
-    terms = [(K.roll(on["phi"], 1), 1), (on["phi"], -1), (total, -1)]
+    terms = [(K.roll(on["phi"], 1), 1), (on["phi"], -1), (public.total(on, U, sides), -1)]
     terms.append((K.constant(1, n), public.sigma * inverse(n)))
-    weight = 1
-    for g, group in enumerate(circuit.lookup_groups):
-        weight = weight * chi % r
-        helper = on[f"h[{g}]"]
-        row = K.lookup_row(helper, [on[f"f[{c}]"] for c in group], beta)
-        terms += [(row, weight), (helper, -public.lookup)]
+    terms += [(on[f"h[{g}]"], -public.lookup) for g in range(len(circuit.lookup_groups))]
     for s in range(circuit.position_segments if circuit.position_digits else 0):
-        weight = weight * chi % r
+        weight = next(weights)
         terms += [(on[f"positions[{s}]"], weight), (sides[f"long[{s}]"], -weight), (sides[f"short[{s}]"], weight)]
     for column in circuit.listed_rows:
-        weight = weight * chi % r
-        terms.append((K.mul(selector_on(circuit, column, j, len(cosets.shifts)), on[column]), weight))
+        terms.append((K.mul(selector_on(circuit, column, j, cosets), on[column]), next(weights)))
     if circuit.gates:
-        weight = weight * chi % r
+        weight = next(weights)
         terms += [(K.mul(on["A"], on["B"]), weight), (on["C"], -weight)]
-    return K.linear(terms)
+    return terms
 
 
 def _round4(rounds: _Rounds, zeta: int) -> tuple[Message4, int]:

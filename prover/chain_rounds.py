@@ -264,7 +264,7 @@ def side_values(prices: ChainPrices, sides: Sequence[Sequence[K.FieldVector]], z
 def quotient(side: K.FieldVector) -> K.FieldVector:
     """T of T Z_H = side, given on the coset. Raises ProverError where Z_H does not divide."""
     T = K.coset_intt(K.mul(side, vanishing_inverse()), GENERATOR)
-    if any(K.to_ints(K.slice_of(T, QUOTIENT_LENGTH, COSET))):
+    if not K.is_zero(K.slice_of(T, QUOTIENT_LENGTH, COSET)):
         raise ProverError("an identity does not hold on every row: the quotient is not a polynomial")
     return K.slice_of(T, 0, QUOTIENT_LENGTH)
 

@@ -1,8 +1,8 @@
 """Commitments of the prover's polynomials over fixed bases: the powers of tau and the Lagrange points of a domain.
 
-A column of small integers is committed in the Lagrange basis, where its digits stay small; everything else in the
-monomial basis. Both give the same point. Tables of the bases are made once a process (milliseconds); the Lagrange
-points, which take about a second, are kept on disk.
+A column is committed in the Lagrange basis, where small integers stay small and rows with one common value can be left
+out; everything else in the monomial basis. Both give the same point. Tables of the bases are made once a process
+(milliseconds); the Lagrange points, which take about a second, are kept on disk.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
-
 from zkmargin.crypto.commitment import kept_lagrange_basis
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
-from zkmargin.prover._kernels.fixed_base import FixedBaseTables, best_window
+from zkmargin.prover._kernels.fixed_base import FixedBaseTables, Scalars, best_window
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
 
 #: Blinders and the tail of T make polynomials this much longer than n, at most.
@@ -26,7 +23,7 @@ _P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB
 _COORDINATE_BYTES = 48
 
 #: What is committed in one go: scalars for the bases from a place on (``FixedBaseTables.msm_many``).
-Job = list[tuple[int, "K.FieldVector | npt.NDArray[np.int64]"]]
+Job = list[tuple[int, Scalars]]
 
 
 class Committer:
@@ -49,10 +46,17 @@ class Committer:
         """[p(tau)]_1."""
         return [(0, coefficients)]
 
-    def column(self, values: npt.NDArray[np.int64], blinders: Sequence[int]) -> Job:
-        """[p(tau) + (b_0 + b_1 tau + ...) Z_H(tau)]_1 for the n values of p on H."""
-        b = K.from_ints(blinders)
-        return [(self._lagrange, values), (0, K.neg(b)), (self.n, b)]
+    def column(self, values: Scalars, blinders: Sequence[int], common: int = 0) -> Job:
+        """[p(tau) + (b_0 + b_1 tau + ...) Z_H(tau)]_1 for the n values of p on H.
+
+        Rows whose value is ``common`` (elements only) cost nothing: the Lagrange polynomials sum to 1, so p is
+        common + sum_i (p_i - common) L_i.
+        """
+        if common and isinstance(values, K.FieldVector):
+            values = K.sub(values, K.constant(common, self.n))
+        low = [-b for b in blinders]
+        low[0] += common
+        return [(self._lagrange, values), (0, K.from_ints(low)), (self.n, K.from_ints(blinders))]
 
     def commit(self, jobs: Sequence[Job], threads: int) -> tuple[bytes, ...]:
         """The compressed commitments of several jobs, which share their work."""

@@ -39,7 +39,7 @@ def running_sum(steps: K.FieldVector) -> K.FieldVector:
         ProverError: the steps do not sum to 0.
     """
     n, sums = len(steps), K.prefix_sum(steps)
-    if K.to_ints(K.slice_of(sums, n - 1, n)) != [0]:
+    if not K.is_zero(K.slice_of(sums, n - 1, n)):
         raise ProverError("the equations do not hold: the running sum does not close")
     return K.roll(sums, n - 1)
 

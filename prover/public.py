@@ -136,22 +136,24 @@ class OwnValues:
 
 def selector(circuit: Circuit, column: Column) -> K.FieldVector:
     """The polynomial that is 1 on the unlisted rows of a committed column; kept."""
-    return _interpolated(tuple(circuit.selector(column)))
+    return _selector(circuit.n, circuit.listed_rows[column], circuit.retired_rows.get(column, ()))
 
 
-def selector_on(circuit: Circuit, column: Column, j: int, count: int) -> K.FieldVector:
-    """Its values on coset j of ``count``; kept."""
-    return _lifted(tuple(circuit.selector(column)), j, count)
-
-
-@lru_cache(maxsize=64)
-def _interpolated(rows: tuple[int, ...]) -> K.FieldVector:
-    return K.intt(K.from_ints(rows))
+def selector_on(circuit: Circuit, column: Column, j: int, cosets: K.Cosets) -> K.FieldVector:
+    """Its values on coset j; kept."""
+    return _selector_on(circuit.n, circuit.listed_rows[column], circuit.retired_rows.get(column, ()), j, cosets)
 
 
 @lru_cache(maxsize=64)
-def _lifted(rows: tuple[int, ...], j: int, count: int) -> K.FieldVector:
-    return K.Cosets.of(len(rows), count).values(_interpolated(rows), j)
+def _selector(n: int, listed: int, retired: tuple[int, ...]) -> K.FieldVector:
+    rows = np.arange(n, dtype=np.int64) >= listed
+    rows[list(retired)] = True
+    return K.intt(K.from_int64(rows.astype(np.int64)))
+
+
+@lru_cache(maxsize=64)
+def _selector_on(n: int, listed: int, retired: tuple[int, ...], j: int, cosets: K.Cosets) -> K.FieldVector:
+    return cosets.values([_selector(n, listed, retired)], j)[0]
 
 
 @lru_cache(maxsize=8)

@@ -88,14 +88,15 @@ def test_a_quotient_is_read_off_cosets(n: int, count: int) -> None:
     p = some(n + 3)
     omega = pow(GENERATOR, (r - 1) // n, r)
     for j, s in enumerate(cosets.shifts):
-        values = K.to_ints(cosets.values(K.from_ints(p), j))
+        values = K.to_ints(cosets.values([K.from_ints(p)], j)[0])
         assert [values[i] for i in (0, 1, n - 1)] == [evaluate(p, s * pow(omega, i, r) % r) for i in (0, 1, n - 1)]
     q = some((count - 1) * n + 4, 5)  # q Z_H, coset by coset
     pieces = [K.from_ints([*q, *[0] * n][i * n : (i + 1) * n]) for i in range(count)]
     on = []
     for j, s in enumerate(cosets.shifts):
         a = pow(s, n, r)
-        on.append(K.linear([(cosets.values(part, j), pow(a, i, r) * (a - 1)) for i, part in enumerate(pieces)]))
+        lifted = cosets.values(pieces, j)
+        on.append(K.linear([(part, pow(a, i, r) * (a - 1)) for i, part in enumerate(lifted)]))
     assert cosets.quotient(on) == pieces
     with pytest.raises(ValueError, match="coefficients"):
-        cosets.values(K.from_ints(p[: n - 1]), 0)
+        cosets.values([K.from_ints(p[: n - 1])], 0)

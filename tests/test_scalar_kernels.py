@@ -212,7 +212,8 @@ a, b = f.powers(7, 200), f.from_int64(np.arange(-100, 100))
 parts = [f.add(a, b), f.sub(a, b), f.mul(a, b), f.neg(b), f.scale(a, 5), f.add_scaled(a, b, 9), f.prefix_sum(b),
          f.batch_inverse(a), f.divide_by_linear(a, 3)[0], f.coset_ntt(a, 256, 7), f.intt(f.powers(5, 64)), f.roll(a, 3),
          f.linear([(a, 3), (b, -1)]), f.sum_of_products([(a, b), (b, b)]), f.lookup_row(a, [b, a], 11),
-         f.gathered(a, np.arange(64).reshape(2, 32)), f.Cosets.of(128, 3).values(f.slice_of(a, 0, 130), 2),
+         f.gathered(a, np.arange(64).reshape(2, 32)), f.concatenate(b, a),
+         *f.Cosets.of(128, 3).values([f.slice_of(a, 0, 130), f.slice_of(b, 3, 131)], 2),
          f.combined_rows(np.arange(-20, 20).reshape(4, 10) << 55, [5, 6, 7, -8], 0, 10, 16)]
 digest = hashlib.sha256(b"".join(p.blocks.tobytes() + f.to_bytes_le(p) for p in parts))
 print(digest.hexdigest(), f.dot(a, b), f.evaluate(a, 4), f.evaluate_many([a, b], 4))

@@ -49,9 +49,9 @@ def linear(terms: Sequence[tuple[FieldVector, int]]) -> FieldVector:
     if not JIT_ENABLED:
         columns = [(to_ints(v), check_scalar(s)) for v, s in terms]
         return from_ints(sum(s * v[i] for v, s in columns if i < len(v)) for i in range(n))
-    out = zero_blocks(block_count(n))
-    for v, s in terms:
-        I.accumulate(out[: len(v.memory)], v.memory, splat(check_scalar(s)))
+    out, scales = zero_blocks(block_count(n)), splat_blocks([check_scalar(s) * R % r for _, s in terms])
+    for i, (v, _) in enumerate(terms):
+        I.accumulate(out[: len(v.memory)], v.memory, scales[i : i + 1])
     return FieldVector(out, n)
 
 
@@ -90,32 +90,22 @@ def gathered(table: FieldVector, places: Int64Array) -> FieldVector:
 
 
 @kernel
-def _add_rows(out: Blocks, matrix: Int64Array, first: int, weights: Blocks, mask: int, offset: Blocks) -> None:
-    """``out_i += sum_j weights[j] (2^63 + matrix[j, first + i]) - offset`` for the columns there are from ``first`` on.
+def _add_rows(out: Blocks, matrix: Int64Array, weights: Blocks, mask: int, offset: Blocks) -> None:
+    """``out_i += sum_j weights[j] (2^63 + matrix[j, i]) - offset``; the matrix has as many columns as ``out`` lanes.
 
     Shifted by 2^63 all entries are non-negative and fill two limbs. Weights are splats in the form x R^2: a product
     with a plain integer is in Montgomery form then.
     """
-    limbs, lanes = out.shape[1], out.shape[2]
-    entry = np.zeros((1, limbs, lanes), np.uint64)
+    entry, product = np.zeros_like(offset), np.empty_like(offset)
     for i in range(out.shape[0]):
-        count = min(lanes, matrix.shape[1] - first - lanes * i)
-        if count <= 0:
-            break
         for j in range(matrix.shape[0]):
-            for lane in range(count):
-                x = np.uint64(matrix[j, first + lanes * i + lane]) ^ np.uint64(1 << 63)
+            for lane in range(LANES):
+                x = np.uint64(matrix[j, LANES * i + lane]) ^ np.uint64(1 << 63)
                 entry[0, 0, lane] = x & np.uint64(mask)
                 entry[0, 1, lane] = x >> np.uint64(52)
-            _mul(entry, 0, entry, 0, weights, j)
-            _add(out, i, out, i, entry, 0)
-            for k in range(limbs):
-                for lane in range(lanes):
-                    entry[0, k, lane] = 0
+            _mul(product, 0, entry, 0, weights, j)
+            _add(out, i, out, i, product, 0)
         _sub(out, i, out, i, offset, 0)
-        for k in range(limbs):
-            for lane in range(count, lanes):
-                out[i, k, lane] = 0
 
 
 def combined_rows(matrix: Int64Array, weights: Sequence[int], start: int, stop: int, n: int) -> FieldVector:
@@ -144,8 +134,9 @@ def combined_rows(matrix: Int64Array, weights: Sequence[int], start: int, stop: 
     out = zero_blocks(block_count(n))
     if len(weights):
         factors = splat_blocks([check_scalar(w) * R * R % r for w in weights])
-        part = np.ascontiguousarray(matrix[:, start:stop])
-        _add_rows(out, part, 0, factors, (1 << 52) - 1, splat(_SIGN * sum(weights) % r))
+        part = np.zeros((len(weights), block_count(stop - start) * LANES), dtype=np.int64)
+        part[:, : matrix[:, start:stop].shape[1]] = matrix[:, start:stop]
+        _add_rows(out[: block_count(stop - start)], part, factors, (1 << 52) - 1, splat(_SIGN * sum(weights) % r))
     return FieldVector(out, n)
 
 
@@ -228,34 +219,40 @@ class Cosets:
         root = pow(GENERATOR, (r - 1) // (order * n), r)
         return Cosets(n, tuple(GENERATOR * w % r for w in powers(root, count)))
 
-    def values(self, polynomial: FieldVector, j: int) -> FieldVector:
-        """The n values of a polynomial of n to n + 8 coefficients on coset j, in the order of H."""
+    def values(self, polynomials: Sequence[FieldVector], j: int) -> list[FieldVector]:
+        """The n values of polynomials of n to n + 8 coefficients on coset j, in the order of H."""
         n, s = self.n, self.shifts[j]
-        if not n <= len(polynomial) <= n + LANES:
-            raise ValueError(f"{len(polynomial)} coefficients for cosets of {n}")
+        check_vector(*polynomials)
+        if not all(n <= len(p) <= n + LANES for p in polynomials):
+            raise ValueError(f"{[len(p) for p in polynomials]} coefficients for cosets of {n}")
         if n < SMALLEST or not JIT_ENABLED:
-            low, high = slice_of(polynomial, 0, n), slice_of(polynomial, n, len(polynomial))
-            folded = add(low, pad(from_ints(pow(s, n, r) * x for x in to_ints(high)), n))
-            return ntt(mul(folded, power_vector(s, n)))
+            return [_lifted(p, n, s) for p in polynomials]
         m, coset = n // LANES, _coset(n, s)
-        tail = polynomial.memory[m:] if len(polynomial) > n else I.NONE
-        out, t = empty_blocks(m), coset.forward
-        I.lift_columns(
-            out, polynomial.memory[:m], tail, m, coset.shifts, coset.power, t.reversal, t.roots, t.twist, t.eighth_roots
-        )
-        return FieldVector(out, n)
+        stack, tails = empty_blocks(len(polynomials) * m), zero_blocks(len(polynomials))
+        for c, p in enumerate(polynomials):
+            stack[c * m : (c + 1) * m] = p.memory[:m]
+            if len(p) > n:
+                tails[c] = p.memory[m]
+        out, t = empty_blocks(len(stack)), coset.forward
+        I.lift_columns(out, stack, tails, m, coset.shifts, coset.power, t.reversal, t.roots, t.twist, t.eighth_roots)
+        return [FieldVector(out[c : c + m], n) for c in range(0, len(out), m)]
 
     def quotient(self, numerators: Sequence[FieldVector]) -> list[FieldVector]:
-        """The pieces q_0, q_1, ... of n coefficients each, from the values of q Z_H on every coset in turn."""
-        n = self.n
-        residues = []
-        for s, values in zip(self.shifts, numerators, strict=True):
-            residues.append(mul(intt(values), _unshift(n, s)))
-        return [linear(list(zip(residues, row, strict=True))) for row in self._vandermonde_inverse]
+        """The pieces q_0, q_1, ... of n coefficients each, from the values of q Z_H on the first cosets in turn.
 
-    @property
-    def _vandermonde_inverse(self) -> tuple[tuple[int, ...], ...]:
-        return _lagrange_coefficients(tuple(pow(s, self.n, r) for s in self.shifts))
+        As many cosets as there are pieces.
+        """
+        shifts = self.shifts[: len(numerators)]
+        residues = [mul(intt(on), _unshift(self.n, s)) for s, on in zip(shifts, numerators, strict=True)]
+        rows = _lagrange_coefficients(tuple(pow(s, self.n, r) for s in shifts))
+        return [linear(list(zip(residues, row, strict=True))) for row in rows]
+
+
+def _lifted(polynomial: FieldVector, n: int, s: int) -> FieldVector:
+    """Values on s H: X^n is s^n there."""
+    low, high = slice_of(polynomial, 0, n), slice_of(polynomial, n, len(polynomial))
+    folded = add(low, pad(from_ints(pow(s, n, r) * x for x in to_ints(high)), n))
+    return ntt(mul(folded, power_vector(s, n)))
 
 
 @dataclass(frozen=True)

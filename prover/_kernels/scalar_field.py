@@ -32,6 +32,7 @@ from zkmargin.prover._kernels.vectors import (
     from_blocks,
     from_ints,
     int64_to_blocks,
+    is_zero,
     splat_block,
     to_blocks,
     to_ints,
@@ -53,6 +54,7 @@ __all__ = [
     "from_int64",
     "from_ints",
     "interleave",
+    "is_zero",
     "mul",
     "neg",
     "pad",
@@ -274,7 +276,11 @@ def slice_of(a: FieldVector, start: int, stop: int) -> FieldVector:
 def concatenate(*vectors: FieldVector) -> FieldVector:
     """One after the other."""
     check_vector(*vectors)
-    return _from_rows(np.concatenate([_rows(v) for v in vectors])) if vectors else constant(0, 0)
+    if not any(len(v) % LANES for v in vectors[:-1]):  # whole blocks, or no vector at all
+        blocks = empty_blocks(sum(len(v.memory) for v in vectors))
+        np.concatenate([blocks[:0], *(v.memory for v in vectors)], out=blocks)
+        return FieldVector(blocks, sum(map(len, vectors)))
+    return _from_rows(np.concatenate([_rows(v) for v in vectors]))
 
 
 def interleave(vectors: Sequence[FieldVector]) -> FieldVector:
@@ -302,10 +308,12 @@ def roll(a: FieldVector, k: int) -> FieldVector:
     n, lanes = len(a), LANES
     if n % lanes:
         return _from_rows(np.roll(_rows(a), -k, axis=0))
-    blocks, lane = divmod(k, lanes)
-    out = empty_blocks(len(a.memory))
-    out[:, :, : lanes - lane] = np.roll(a.memory, -blocks, axis=0)[:, :, lane:]
-    out[:, :, lanes - lane :] = np.roll(a.memory, -blocks - 1, axis=0)[:, :, :lane]
+    blocks, lane = divmod(k % n if n else 0, lanes)
+    turned = np.roll(a.memory, -blocks, axis=0) if blocks else a.memory
+    out = empty_blocks(len(turned))
+    out[:, :, : lanes - lane] = turned[:, :, lane:]
+    out[:-1, :, lanes - lane :] = turned[1:, :, :lane]
+    out[-1:, :, lanes - lane :] = turned[:1, :, :lane]
     return FieldVector(out, n)
 
 
