@@ -112,12 +112,13 @@ CIRCUITS = (
     "zkmargin.circuits.language.system",
 )
 CIRCUIT_TESTS = (
-    "test_golden.py",
     "test_circuit_system.py",
+    "test_circuit_engine.py",
+    "test_encoders.py",
     "test_limits.py",
+    "test_golden.py",
     "test_golden_universe.py",
     "test_hostile_snapshots.py",
-    "test_circuit_engine.py",
     "test_span_spreads.py",
     "test_values_stay_true.py",
     "test_universe.py",
