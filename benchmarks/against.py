@@ -30,6 +30,7 @@ CASES: dict[str, list[Any]] = {
         {"case": {"slots": 1023, "scenarios": 35}, "accounts": 10_000, "rows": 2048, "digit_bits": 15},
     ],
     "33 bits": ["warm", {"case": {"slots": 1024, "scenarios": 64, "position_bits": 32, "n": 2048}}],
+    "threads": ["threads", {"case": TWENTY}],
     "start": ["cold", {"case": TWENTY}],
     "batch of 64": ["batches", {"case": TWENTY, "count": 64}],
     "market": ["market", {"options": 1024}],
@@ -72,7 +73,9 @@ def main() -> int:
                 taken[build] += [found] if round_ else []
         for stage in taken["now"][0]:
             then, now = (median(one[stage] for one in taken[build]) for build in ("then", "now"))
-            scale, unit = {"peak memory": (1.0, "MB"), "bytes": (1.0, "B ")}.get(stage, (1e3, "ms"))
+            scale, unit = {"peak memory": (1.0, "MB"), "bytes": (1.0, "B "), "one / two": (1.0, "  ")}.get(
+                stage, (1e3, "ms")
+            )
             values = f"{scale * then:10.3f} {unit}{scale * now:10.3f} {unit}"
             print(f"{title:24}{stage:32}{values}{now / then:9.4f}", flush=True)
     return 0

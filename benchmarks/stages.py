@@ -77,6 +77,20 @@ def warm(case: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def threads(case: dict[str, Any]) -> dict[str, float]:
+    """A proof by the clock, in one thread and in two, in turns: says something on a machine that does nothing else."""
+    made = Made(case)
+    opening = made.commit()
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(FIRST + RUNS):
+        for count, walls in taken.items():
+            start = time.perf_counter()
+            made.prove(opening, threads=count)
+            walls.append(time.perf_counter() - start)
+    one, two = (median(walls[FIRST:]) for walls in taken.values())
+    return {"proof, one thread, wall clock": one, "proof, two threads, wall clock": two, "one / two": one / two}
+
+
 def large(case: dict[str, Any]) -> dict[str, float]:
     """A statement that fills memory: two threads, and the peak memory of the whole process in MB."""
     made = Made(case)
@@ -247,6 +261,6 @@ class Made:
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    stages = (cold, warm, sums, many, blocks, large, batches, market, command)
+    stages = (cold, warm, threads, sums, many, blocks, large, batches, market, command)
     chosen: dict[str, Callable[..., object]] = {stage.__name__: stage for stage in stages}
     print(json.dumps(chosen[function](**arguments)))

@@ -85,7 +85,7 @@ class _Rounds:
         """Commitments of named polynomials, encoded."""
         jobs = [self.jobs.get(name) or self.committer.polynomial(self.polynomials[name]) for name in names]
         self.profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
-        return self.committer.commit(jobs, self.threads)
+        return self.committer.commit(jobs, self.threads, self.pool)
 
 
 def prove_argument(

@@ -8,6 +8,7 @@ out; everything else in the monomial basis. Both give the same point. Tables of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from functools import lru_cache
 
 from zkmargin.crypto.commitment import kept_lagrange_basis
@@ -58,9 +59,9 @@ class Committer:
         low[0] += common
         return [(self._lagrange, values), (0, K.from_ints(low)), (self.n, K.from_ints(blinders))]
 
-    def commit(self, jobs: Sequence[Job], threads: int) -> tuple[bytes, ...]:
-        """The compressed commitments of several jobs, which share their work."""
-        return tuple(_compressed(point) for point in self._tables.msm_many(jobs, threads=threads))
+    def commit(self, jobs: Sequence[Job], threads: int, pool: Executor | None = None) -> tuple[bytes, ...]:
+        """The compressed commitments of several jobs, which share their work (``FixedBaseTables.msm_many``)."""
+        return tuple(_compressed(point) for point in self._tables.msm_many(jobs, threads=threads, pool=pool))
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,13 @@ from zkmargin.prover._kernels import compiled
 from zkmargin.prover._kernels import identities as I
 from zkmargin.prover._kernels.ahead import JIT_ENABLED, kernel
 from zkmargin.prover._kernels.compiled import FIELD
-from zkmargin.prover._kernels.lowering import LANES
+from zkmargin.prover._kernels.lowering import LANES, Lowering
 from zkmargin.prover._kernels.scalar_field import add, mul, pad, slice_of, splat
 from zkmargin.prover._kernels.scalar_field import powers as power_vector
 from zkmargin.prover._kernels.transforms import SMALLEST, _Tables, intt, ntt
+from zkmargin.prover._kernels.vector_field import Limbs
 from zkmargin.prover._kernels.vectors import (
+    LIMBS,
     Blocks,
     FieldVector,
     R,
@@ -89,22 +92,49 @@ def gathered(table: FieldVector, places: Int64Array) -> FieldVector:
     return FieldVector(out, places.shape[1])
 
 
+def _with_product(w: Lowering, low: Limbs, high: Limbs, entry: Limbs, weight: Limbs) -> list[Limbs]:
+    """low + R high + entry weight, for an entry of two limbs."""
+    t, bias = [*low, *high], [0] * (2 * LIMBS)
+    operands = [w.operand(limb) for limb in weight]
+    for i in range(_ENTRY_LIMBS):
+        factor = w.operand(entry[i])
+        for j in range(LIMBS):
+            t[i + j], t[i + j + 1] = w.accumulate(t[i + j], t[i + j + 1], operands[j], factor)
+            bias[i + j] += w.low_bias
+            bias[i + j + 1] += w.high_bias
+    carried = FIELD.carried(w, [w.b.sub(limb, w.splat(b)) for limb, b in zip(t, bias, strict=True)])
+    return [carried[:LIMBS], carried[LIMBS:]]
+
+
+#: Limbs of an entry of a matrix, shifted by 2^63.
+_ENTRY_LIMBS = 2
+#: ``_add_product(low', i, high', j, low, k, high, l, entry, m, weight, n)``: the sum of many products, not reduced.
+_add_product: Any = FIELD.operation("add_product", _with_product, 4, 2)
+#: R and R^2 in every lane: what makes both halves of such a sum elements.
+_FORMS = splat_blocks([R % r, R * R % r])
+
+
 @kernel
 def _add_rows(out: Blocks, matrix: Int64Array, weights: Blocks, mask: int, offset: Blocks) -> None:
-    """``out_i += sum_j weights[j] (2^63 + matrix[j, i]) - offset``; the matrix has as many columns as ``out`` lanes.
+    """``out_i = sum_j weights[j] (2^63 + matrix[j, i]) - offset``; the matrix has as many columns as ``out`` lanes.
 
-    Shifted by 2^63 all entries are non-negative and fill two limbs. Weights are splats in the form x R^2: a product
-    with a plain integer is in Montgomery form then.
+    Shifted by 2^63 all entries are non-negative and fill two limbs. The sum over j is one of plain integers, low +
+    R high, and only that is reduced: two products a block.
     """
-    entry, product = np.zeros_like(offset), np.empty_like(offset)
+    entry, low, high = np.zeros_like(offset), np.empty_like(offset), np.empty_like(offset)
     for i in range(out.shape[0]):
+        for k in range(LIMBS):
+            for lane in range(LANES):
+                low[0, k, lane], high[0, k, lane] = 0, 0
         for j in range(matrix.shape[0]):
             for lane in range(LANES):
                 x = np.uint64(matrix[j, LANES * i + lane]) ^ np.uint64(1 << 63)
                 entry[0, 0, lane] = x & np.uint64(mask)
                 entry[0, 1, lane] = x >> np.uint64(52)
-            _mul(product, 0, entry, 0, weights, j)
-            _add(out, i, out, i, product, 0)
+            _add_product(low, 0, high, 0, low, 0, high, 0, entry, 0, weights, j)
+        _mul(low, 0, low, 0, _FORMS, 0)
+        _mul(high, 0, high, 0, _FORMS, 1)
+        _add(out, i, low, 0, high, 0)
         _sub(out, i, out, i, offset, 0)
 
 
@@ -133,7 +163,7 @@ def combined_rows(matrix: Int64Array, weights: Sequence[int], start: int, stop: 
         return from_ints(values + [0] * (n - len(values)))
     out = zero_blocks(block_count(n))
     if len(weights):
-        factors = splat_blocks([check_scalar(w) * R * R % r for w in weights])
+        factors = splat_blocks([check_scalar(w) * R % r for w in weights])
         part = np.zeros((len(weights), block_count(stop - start) * LANES), dtype=np.int64)
         part[:, : matrix[:, start:stop].shape[1]] = matrix[:, start:stop]
         _add_rows(out[: block_count(stop - start)], part, factors, (1 << 52) - 1, splat(_SIGN * sum(weights) % r))

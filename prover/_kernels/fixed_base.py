@@ -7,7 +7,8 @@ owner's machine).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import numpy.typing as npt
@@ -85,13 +86,16 @@ class FixedBaseTables:
         """The same for signed 64-bit integers: the smaller they are, the faster; zeros cost nothing."""
         return self.msm(values)
 
-    def msm_many(self, jobs: Sequence[Sequence[tuple[int, Scalars]]], *, threads: int = 1) -> list[bytes]:
+    def msm_many(
+        self, jobs: Sequence[Sequence[tuple[int, Scalars]]], *, threads: int = 1, pool: Executor | None = None
+    ) -> list[bytes]:
         """One sum a job; doing many at once shares their inversions.
 
         Args:
             jobs: each a list of ``(first, scalars)``: these scalars for the bases first, first + 1, ... Scalars are a
                 FieldVector or signed integers (int64).
             threads: so many parts of the work run at the same time. The result does not depend on it.
+            pool: where all but one of them run, if it is at hand and none of its threads is busy.
 
         Returns:
             One point a job, 96 bytes x || y, big-endian; infinity is 96 zero bytes.
@@ -111,7 +115,8 @@ class FixedBaseTables:
             results = [self._sums([job for _, job in schedule[0]])]
         else:
             mine, *others = [[job for _, job in share] for share in schedule]
-            with ThreadPoolExecutor(len(others)) as pool:  # the kernels run without the GIL
+            with ExitStack() as stack:  # the kernels run without the GIL
+                pool = pool or stack.enter_context(ThreadPoolExecutor(len(others)))
                 running = pool.map(self._sums, others)
                 results = [self._sums(mine), *running]
         owners = [owner for share in schedule for owner, _ in share]
@@ -130,8 +135,10 @@ class FixedBaseTables:
 
         Counted in additions: one a digit (integers have about two), and two a bucket for each piece.
         """
+        if threads == 1:
+            return [list(enumerate(jobs))]
         buckets = 1 << self.window
-        digits = [sum(len(s) * (self._windows if isinstance(s, FieldVector) else 2) for _, s in job) for job in jobs]
+        digits = [sum(self._digits(scalars) for _, scalars in job) for job in jobs]
         shares: list[list[tuple[int, _Job]]] = [[] for _ in range(min(threads, max(len(jobs), 1)))]
         loads = [0] * len(shares)
         for k in sorted(range(len(jobs)), key=lambda k: -digits[k]):
@@ -141,6 +148,12 @@ class FixedBaseTables:
         if max(loads) <= sum(digits) // threads + len(jobs) * buckets:
             return shares
         return [[(k, _piece(job, t, threads)) for k, job in enumerate(jobs)] for t in range(threads)]
+
+    def _digits(self, scalars: Scalars) -> int:
+        """About how many digits are not zero."""
+        if isinstance(scalars, FieldVector):
+            return int(scalars.memory.any(axis=1).sum()) * self._windows
+        return 2 * int(np.count_nonzero(scalars))
 
     @property
     def _windows(self) -> int:
