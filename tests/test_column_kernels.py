@@ -7,7 +7,10 @@ import pytest
 
 from zkmargin.crypto.domain import evaluate
 from zkmargin.crypto.field import GENERATOR, r
+from zkmargin.crypto.srs import embedded
 from zkmargin.prover import _kernels as K
+from zkmargin.prover.commit import committer
+from zkmargin.prover.polynomials import blinded
 
 EDGES = [0, 1, r - 1, r // 2, (1 << 52) - 1, 1 << 208]
 
@@ -70,6 +73,18 @@ def test_rows_of_a_public_polynomial(rows: int, columns: int, start: int, stop: 
     assert K.to_ints(K.combined_rows(matrix, weights, start, stop, n)) == expected + [0] * (n - len(expected))
     with pytest.raises(ValueError, match="weights"):
         K.combined_rows(matrix, [*weights, 1], start, stop, n)
+
+
+def test_a_column_commits_as_its_polynomial_does() -> None:
+    n, blinders = 64, [5, r - 7, 1 << 200]
+    bases = committer(embedded(), n)
+    rows = K.from_ints([9 if i % 3 else x for i, x in enumerate(some(n))])
+    expected = bases.commit([bases.polynomial(blinded(rows, blinders))], 1)
+    for common in (0, 9, r - 1):  # in no row, in most, in one
+        assert bases.commit([bases.column(rows, blinders, common)], 1) == expected
+    digits = np.arange(n, dtype=np.int64) - 30
+    job = bases.column(digits, blinders[:1])
+    assert bases.commit([job], 2) == bases.commit([bases.column(K.from_int64(digits), blinders[:1], 3)], 1)
 
 
 def test_values_of_many_polynomials() -> None:

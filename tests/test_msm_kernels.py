@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,8 @@ def test_many_jobs_and_threads(tables: FixedBaseTables, threads: int) -> None:
         answers.append(expected([x % r for x in whole]))
     for count in (0, 1, 2, 3, 5, 7):
         assert tables.msm_many(jobs[:count], threads=threads) == answers[:count]
+        with ThreadPoolExecutor(max(threads - 1, 1)) as pool:
+            assert tables.msm_many(jobs[:count], threads=threads, pool=pool) == answers[:count]
     assert tables.msm_many([[], [(33, K.from_ints([]))]], threads=threads) == [INFINITY] * 2
 
 

@@ -109,6 +109,23 @@ def test_large_transforms_are_evaluations(n: int) -> None:
     assert transforms.intt(values) == a
 
 
+@pytest.mark.parametrize("n", [64, 128, 1024, 1 << 13])
+def test_transforms_settle_at_the_edges_of_the_field(n: int) -> None:
+    """Butterflies leave multiples of r in their results: what is 0, 1 or r - 1 at the end was up to 8 r before."""
+    rows = vectors.from_ints([EDGES[(i * i + i // 7) % len(EDGES)] for i in range(n)])
+    assert transforms.ntt(transforms.intt(rows)) == rows
+    assert transforms.intt(transforms.ntt(rows)) == rows
+
+
+def test_the_largest_transform_stays_within_its_limbs() -> None:
+    """Nothing but r - 1 at first: values grow to 34 r in seventeen layers."""
+    n = transforms.LARGEST
+    values = transforms.ntt(vectors.constant(r - 1, n))
+    assert vectors.to_ints(vectors.slice_of(values, 0, 1)) == [-n % r]
+    assert vectors.is_zero(vectors.slice_of(values, 8, n))
+    assert vectors.is_zero(vectors.slice_of(values, 1, 8))
+
+
 def test_a_transform_takes_powers_of_two_only() -> None:
     for n in (0, 3, 12):
         for function in (transforms.ntt, transforms.intt):
