@@ -1,7 +1,8 @@
 """This build beside another checkout, in turns: ``python -m benchmarks.against FOLDER``.
 
 FOLDER is an older checkout with a virtual environment of its own in ``.venv``. Each stage is run by new processes of
-both, one after the other, several times; CPU seconds are compared, since they say the same on a busy machine.
+both, one after the other, several times; CPU seconds are compared, since they say the same on a busy machine, and wall
+clocks where a row says so.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ CASES: dict[str, list[Any]] = {
     "33 bits": ["warm", {"case": {"slots": 1024, "scenarios": 64, "position_bits": 32, "n": 2048}}],
     "threads": ["threads", {"case": TWENTY}],
     "start": ["cold", {"case": TWENTY}],
+    "nothing cached": ["empty", {"case": TWENTY}],
     "batch of 64": ["batches", {"case": TWENTY, "count": 64}],
     "market": ["market", {"options": 1024}],
     "command": ["command", {"case": TWENTY}],

@@ -58,6 +58,21 @@ def cold(case: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def empty(case: dict[str, Any]) -> dict[str, float]:
+    """The first proof of a machine, nothing cached: a process from its start to its end, and one that it starts."""
+    Made(case)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "ZKMARGIN_CACHE_DIR": folder}
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        command = [sys.executable, __file__, json.dumps(["cold", {"case": case}])]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "process with the first proof": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "the same, wall clock": wall,
+    }
+
+
 def warm(case: dict[str, Any]) -> dict[str, float]:
     """Stages of a process that has proved before."""
     made = Made(case)
@@ -261,6 +276,6 @@ class Made:
 
 if __name__ == "__main__":
     function, arguments = json.loads(sys.argv[1])
-    stages = (cold, warm, threads, sums, many, blocks, large, batches, market, command)
+    stages = (cold, empty, warm, threads, sums, many, blocks, large, batches, market, command)
     chosen: dict[str, Callable[..., object]] = {stage.__name__: stage for stage in stages}
     print(json.dumps(chosen[function](**arguments)))

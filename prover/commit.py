@@ -15,6 +15,7 @@ from zkmargin.crypto.commitment import kept_lagrange_basis
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.srs import SRS
 from zkmargin.prover import _kernels as K
+from zkmargin.prover._kernels import first_use
 from zkmargin.prover._kernels.fixed_base import FixedBaseTables, Scalars, best_window
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
 
@@ -38,6 +39,7 @@ class Committer:
         count = n + TAIL
         if count > srs.powers:
             raise ValueError(f"a domain of {n} rows needs {count} powers, the SRS has {srs.powers}")
+        first_use.helped()  # it starts while the Lagrange points are computed
         powers = bytes(srs.g1_bytes[: count * POINT_BYTES])
         self.n = n
         self._lagrange = count

@@ -99,3 +99,17 @@ def test_integers_of_more_than_64_bits_are_refused() -> None:
     assert twice(1 << 40) == 1 << 41
     with pytest.raises(OverflowError):
         twice(1 << 63)
+
+
+@pytest.mark.slow
+def test_code_is_not_linked_without_what_it_calls(tmp_path: Path) -> None:
+    code = "from zkmargin.prover._kernels import mul, powers, to_ints; import sys; x = powers(3, 9); "
+    code += "print(to_ints(mul(x, x))[-1], 'numba' in sys.modules)"
+    one = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
+    assert run(one + code, tmp_path) == f"{3**16} True\n"
+    assert run(one + code, tmp_path) == f"{3**16} False\n"
+    shared = [path for path in tmp_path.rglob("*.kernel") if b"zkmargin_fr_mul" in path.read_bytes()[:120]]
+    assert len(shared) == 1  # called by all of them
+    shared[0].unlink()
+    assert run(one + code, tmp_path) == f"{3**16} True\n"
+    assert shared[0].exists()

@@ -1,54 +1,33 @@
 """Kernels compiled ahead: the machine code that one process made runs in the next one without numba.
 
 numba takes a fifth of a second to import and five milliseconds to take up each kernel from its own cache. So what it
-compiles is kept here as it leaves the compiler, one object file for each kernel and the types it was called with.
-A process that finds them links all at once with llvmlite, which is numba's own way into LLVM, and calls them; numba is
-imported by the first kernel that nobody has compiled yet. That is why the modules of this package name numba's things
-through this one: ``kernel``, ``intrinsic`` and ``types`` are promises, kept when something is compiled.
+compiles is kept (``kept.py``) and called without it; numba is imported by the first kernel that nobody has compiled
+yet. That is why the modules of this package name numba's things through this one: ``kernel``, ``intrinsic`` and
+``types`` are promises, kept when something is compiled.
 
-Machine code calls into three of numba's extension modules (allocation, exceptions, making a Python function of an
-address), which load without the rest of numba. Which files are ours is decided by the folder: its name has a digest of
-this package's sources, of numba's and llvmlite's versions, of the CPU, and of numba's settings in the environment. It
-is private as ``formats/private_cache.py`` says, since whoever writes there runs code as the user.
+Each kernel is compiled once, with the kernels it calls left outside: they are called by their symbols, as are the
+operations that ``share`` compiles. numba would copy all of them into every caller and compile them there again, which
+is left to what a ``part`` is.
 """
 
 from __future__ import annotations
 
-import builtins
-import ctypes
-import hashlib
+import gc
 import importlib
-import importlib.machinery
-import importlib.util
-import json
-import os
-import sys
-import warnings
+import inspect
 from collections.abc import Callable
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from threading import RLock
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from llvmlite import binding
 
-from zkmargin.formats.errors import InputError, SetupError
-from zkmargin.formats.files import write_atomic
-from zkmargin.formats.private_cache import private_version
+from zkmargin.prover._kernels.first_use import helped
+from zkmargin.prover._kernels.kept import JIT_ENABLED, KEEPS, keep, keep_kernel, kept, latest
 
 F = TypeVar("F", bound=Callable[..., object])
 
-#: With NUMBA_DISABLE_JIT=1 the public functions of this package use their plain-Python twins.
-JIT_ENABLED = not int(os.environ.get("NUMBA_DISABLE_JIT") or 0)
-
-#: Where object files were linked and run. Elsewhere numba keeps kernels in its own way, which takes longer to start.
-_KEEPS = sys.platform == "linux"
-_MAGIC = b"zkmargin kernel 1\0"
-_DIGEST_BYTES = 32
-_LENGTH = 4
-_SUFFIX = ".kernel"
 #: Flags of an array that machine code depends on: C layout, aligned, writeable; and F layout where it is not C.
 _C_LAYOUT, _WITH_C, _WITHOUT_C = 0x1, 0x501, 0x503
 _LOCK = RLock()
@@ -81,6 +60,23 @@ def intrinsic(typed: Callable[..., Any]) -> Any:
     return Intrinsic(typed)
 
 
+#: What kernels share: the library of each symbol that was compiled here.
+_SHARED: dict[str, Any] = {}
+
+
+def share(codegen: Any, symbol: str, define: Callable[[Any], None]) -> None:
+    """Compile a function that kernels call by its symbol, once in a process: ``define(module)`` writes it."""
+    if symbol not in _SHARED:
+        library = codegen.create_library(symbol)
+        library.enable_object_caching()
+        module = library.create_ir_module(symbol)
+        define(module)
+        library.add_ir_module(module)
+        library.finalize()
+        _SHARED[symbol] = library
+        keep(symbol, library, {})
+
+
 def kernel(function: F) -> F:
     """Compile on the first call for the types of its arguments, or take the machine code that is kept.
 
@@ -90,11 +86,16 @@ def kernel(function: F) -> F:
     return cast("F", Kernel(cast("FunctionType", function))) if JIT_ENABLED else function
 
 
+def part(function: F) -> F:
+    """A kernel of which each caller has a copy of its own, where a call would cost more: in the innermost loops."""
+    return cast("F", Kernel(cast("FunctionType", function), apart=False)) if JIT_ENABLED else function
+
+
 class Kernel:
     """A function and its machine code for each combination of argument types it was called with."""
 
-    def __init__(self, function: FunctionType) -> None:
-        self.function = function
+    def __init__(self, function: FunctionType, *, apart: bool = True) -> None:
+        self.function, self.apart = function, apart
         self.name = f"{function.__module__}.{function.__qualname__}"
         self.__doc__ = function.__doc__
         self._ready: dict[tuple[object, ...], Callable[..., object]] = {}
@@ -108,28 +109,86 @@ class Kernel:
     def _first(self, key: tuple[object, ...], args: tuple[object, ...]) -> Callable[..., object]:
         with _LOCK:
             if key not in self._ready:
-                self._ready[key] = _kept().get((self.name, _written(key))) or self._compiled(key, args)
+                self._ready[key] = self._found(_written(key)) or self._compiled(args)
             return self._ready[key]
 
-    def _compiled(self, key: tuple[object, ...], args: tuple[object, ...]) -> Callable[..., object]:
+    def _found(self, types: str) -> Callable[..., object] | None:
+        if not KEEPS:
+            return None
+        if (found := kept().get((self.name, types))) is not None:
+            return found
+        return latest(self.name, types) if helped() else None
+
+    def prepare(self, *args: object) -> None:
+        """Compile for the types of these arguments and keep it, unless that was done."""
+        if latest(self.name, _written(tuple([_kind(a) for a in args]))) is None:
+            self._compiled(args)
+
+    def _compiled(self, args: tuple[object, ...]) -> Callable[..., object]:
         if any(type(a) is int and not -(1 << 63) <= a < 1 << 63 for a in args):  # numba would take it for another type
             raise OverflowError("an integer of more than 64 bits for a kernel")
-        dispatcher = self.dispatcher
-        signature = tuple(dispatcher.typeof_pyval(a) for a in args)
-        dispatcher.compile(signature)
-        _keep(self.name, _written(key), dispatcher.overloads[signature])
-        return cast("Callable[..., object]", dispatcher)
+        self.compile(tuple(self.dispatcher.typeof_pyval(a) for a in args))
+        return cast("Callable[..., object]", self.dispatcher)
+
+    def compile(self, signature: tuple[Any, ...]) -> None:
+        """Have numba compile the function for its types of arguments, and keep that on disk."""
+        compiled = _compiled(self.dispatcher, signature)
+        if KEEPS:
+            keep_kernel(self.name, " ".join(_of_numba(one) for one in signature), compiled)
 
     @cached_property
     def dispatcher(self) -> Any:
         """The function as numba compiles it, with all that it calls here."""
+        return self._dispatcher()
+
+    def _dispatcher(self, **options: bool) -> Any:
         given = self.function
         names = {name: _promised(value) for name, value in given.__globals__.items() if name in given.__code__.co_names}
         plain = FunctionType(given.__code__, {**given.__globals__, **names}, given.__name__, given.__defaults__)
         plain.__module__, plain.__qualname__ = given.__module__, given.__qualname__
-        if _KEEPS:
-            return importlib.import_module("numba").njit(nogil=True, error_model="numpy")(plain)
+        if KEEPS:
+            njit = importlib.import_module("numba").njit
+            return njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(plain)
         return importlib.import_module("zkmargin.formats.kernel").kernel(plain)
+
+    @cached_property
+    def call(self) -> Any:
+        """An intrinsic that calls the function by its symbol. numba's own way would compile it again in the caller."""
+        inner = self._dispatcher(no_cpython_wrapper=True)
+
+        def typed(typingctx: Any, *arguments: Any) -> Any:  # noqa: ARG001
+            signature = tuple(types.unliteral(argument) for argument in arguments)
+            compiled = self.dispatcher.overloads.get(signature) or inner.overloads.get(signature)
+            if compiled is None:
+                compiled = _compiled(inner, signature)
+                keep(compiled.fndesc.mangled_name, compiled.library, {})
+
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                return context.call_internal(builder, compiled.fndesc, signature, args)
+
+            return compiled.signature, codegen
+
+        names = ["typingctx", *inspect.signature(self.function).parameters]
+        return Intrinsic(with_parameters(typed, names)).made
+
+
+def with_parameters(typed: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+    """The same function; numba sees parameters of these names, since it wants one for each argument."""
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return typed
+
+
+def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
+    """numba's result. No search for cycles meanwhile: most of its objects stay, and that took a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        dispatcher.compile(signature)
+    finally:
+        if enabled:
+            gc.enable()
+    return dispatcher.overloads[signature]
 
 
 def _kind(argument: object) -> object:
@@ -143,7 +202,7 @@ def _kind(argument: object) -> object:
 def _promised(value: object) -> object:
     """What numba knows for a promise; anything else as it is."""
     if isinstance(value, Kernel):
-        return value.dispatcher
+        return value.call if KEEPS and value.apart else value.dispatcher
     return value.made if isinstance(value, Intrinsic) else value
 
 
@@ -156,166 +215,11 @@ def _written(key: tuple[object, ...]) -> str:
     return " ".join(parts)
 
 
-# --- the CPU --------------------------------------------------------------------------------------------------
-
-
-def cpu() -> tuple[str, str]:
-    """Name and features, LLVM's words, of the CPU that is compiled for: this one, if numba's settings name no other."""
-    if _settings():
-        target = importlib.import_module("numba.core.registry").cpu_target
-        _, name, features = target.target_context.codegen().magic_tuple()
-        return str(name), str(features)
-    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
-
-
-def _settings() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
-
-
-# --- what is kept ---------------------------------------------------------------------------------------------
-
-
-@cache
-def _folder() -> Path | None:
-    """Where machine code for these sources, versions and this CPU is kept; None if it cannot be trusted."""
-    here = Path(__file__).parent
-    versions = [_place(name) / "_version.py" for name in ("numba", "llvmlite")]
-    said = [json.dumps([sys.version, *cpu(), sorted(_settings().items())]).encode()]
-    digest = hashlib.sha256()
-    for content in (*said, *(path.read_bytes() for path in (*versions, *sorted(here.glob("*.py"))))):
-        digest.update(len(content).to_bytes(8, "big") + content)
-    try:
-        return private_version("kernels", digest.hexdigest()[:16])
-    except SetupError as error:
-        warnings.warn(f"{error.message}; kernels are compiled anew in each process", RuntimeWarning, stacklevel=2)
-        return None
-
-
-def _place(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
-        raise ImportError(f"{package} is not installed")
-    return Path(found.origin).parent
-
-
-def _keep(name: str, types: str, compiled: Any) -> None:
-    """Write what numba made of a kernel to the folder, all or nothing."""
-    folder, constants = _folder() if _KEEPS else None, compiled.environment.consts
-    if folder is None or not all(isinstance(constant, np.dtype) for constant in constants):
-        return
-    _, _, (code, _) = compiled.library.serialize_using_object_code()
-    head = json.dumps(
-        {
-            "name": name,
-            "types": types,
-            "wrapper": compiled.fndesc.llvm_cpython_wrapper_name,
-            "environment": compiled.fndesc.env_name,
-            "constants": [constant.str for constant in constants],
-            "ndarray": importlib.import_module("numba.core.serialize").dumps(np.ndarray).hex(),
-        }
-    ).encode()
-    body = len(head).to_bytes(_LENGTH, "big") + head + code
-    file = hashlib.sha256(f"{name} {types}".encode()).hexdigest()[:16] + _SUFFIX
-    try:
-        write_atomic(folder / file, _MAGIC + hashlib.sha256(body).digest() + body, secret=True)
-    except InputError:
-        return  # it is compiled again next time
-
-
-def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
-    """Head and machine code of a file; None for a damaged one."""
-    data = path.read_bytes()
-    start = len(_MAGIC) + _DIGEST_BYTES
-    body = data[start:]
-    if data[:start] != _MAGIC + hashlib.sha256(body).digest():
-        return None
-    length = _LENGTH + int.from_bytes(body[:_LENGTH], "big")
-    return json.loads(body[_LENGTH:length]), body[length:]
-
-
-@cache
-def _kept() -> dict[tuple[str, str], Callable[..., object]]:
-    """Everything that was kept when this process first asked, linked, by name and types."""
-    folder = _folder() if _KEEPS else None
-    if folder is None:
-        return {}
-    found = {one[0]["wrapper"]: one for path in sorted(folder.glob(f"*{_SUFFIX}")) if (one := _read(path)) is not None}
-    if not found:
-        return {}
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    runtime = _Runtime({bytes.fromhex(head["ndarray"]) for head, _ in found.values()})
-    library = binding.JITLibraryBuilder().add_current_process()
-    for symbol, address in runtime.symbols.items():
-        library.import_symbol(symbol, address)
-    for head, code in found.values():
-        library.add_object_img(code)
-        library.export_symbol(head["wrapper"]).export_symbol(head["environment"])
-    linker = binding.create_lljit_compiler()
-    try:
-        linked = library.link(linker, "kernels")
-    except RuntimeError as error:
-        warnings.warn(
-            f"kept kernels cannot be linked, so they are compiled anew: {error}", RuntimeWarning, stacklevel=2
-        )
-        return {}
-    alive = (linker, linked, runtime)
-    return {
-        (head["name"], head["types"]): runtime.function(
-            head["name"], linked[head["wrapper"]], linked[head["environment"]], head["constants"], alive
-        )
-        for head, _ in found.values()
-    }
-
-
-class _Runtime:
-    """The parts of numba that machine code needs when it runs."""
-
-    def __init__(self, ndarray: set[bytes]) -> None:
-        place = _place("numba")
-        self._ndarray = ndarray
-        self._object = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(self._named)
-        self._functions = _extension(place, "_dynfunc")
-        helpers = _extension(place, "_helperlib").c_helpers | self._functions.c_helpers
-        memory = _extension(place / "core" / "runtime", "_nrt_python")
-        memory.memsys_use_cpython_allocator()  # as numba does: it may come later and share it
-        exceptions = [x for x in vars(builtins).values() if isinstance(x, type) and issubclass(x, BaseException)]
-        #: What machine code names, and where it is. By the name of an exception it means the class itself.
-        self.symbols = {
-            **{f"numba_{name}": address for name, address in helpers.items()},
-            **{name if name[0] == "_" else f"NRT_{name}": address for name, address in memory.c_helpers.items()},
-            **{f"PyExc_{exception.__name__}": id(exception) for exception in exceptions},
-            "numba_unpickle": ctypes.cast(self._object, ctypes.c_void_p).value or 0,
-        }
-
-    def _named(self, address: int, length: int, _digest: int) -> object:
-        """The object that machine code has in writing: the type of the arrays it makes, or an error, for numba."""
-        data = ctypes.string_at(address, length)
-        if data in self._ndarray:
-            return np.ndarray
-        return importlib.import_module("numba.core.serialize")._numba_unpickle(address, data, data)  # noqa: SLF001
-
-    def function(
-        self, name: str, wrapper: int, environment: int, constants: list[str], keep: object
-    ) -> Callable[..., object]:
-        """A Python function of the address of the wrapper that numba put around a kernel.
-
-        What the wrapper needs to make results of, the types of arrays, it finds at the address ``environment``.
-        """
-        holder = self._functions.Environment({})
-        holder.consts.extend(np.dtype(constant) for constant in constants)
-        ctypes.c_void_p.from_address(environment).value = id(holder)
-        module = sys.modules[__name__]
-        made = self._functions.make_function(module, name.rpartition(".")[2], "", wrapper, holder, (keep, holder))
-        return cast("Callable[..., object]", made)
-
-
-def _extension(folder: Path, name: str) -> ModuleType:
-    """An extension module of numba by its file, without the packages around it."""
-    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        if (path := folder / f"{name}{suffix}").exists():
-            loader = importlib.machinery.ExtensionFileLoader(name, str(path))
-            module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))  # type: ignore[arg-type]
-            loader.exec_module(module)
-            return module
-    raise ImportError(f"numba's {name} is not where it was")
+def _of_numba(kind: Any) -> str:
+    """``_written`` for one of numba's types."""
+    if not isinstance(kind, types.Array):
+        return {"int64": "int", "float64": "float"}.get(kind.name, str(kind.name))
+    layout = {"C": _C_LAYOUT, "F": 0x2}.get(kind.layout, 0)
+    flags = layout | (0x100 if kind.aligned else 0) | (0x400 if kind.mutable else 0)
+    dtype = importlib.import_module("numba.np.numpy_support").as_dtype(kind.dtype)
+    return f"{dtype.str}[{kind.ndim}]{flags}"

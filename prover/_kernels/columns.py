@@ -18,8 +18,9 @@ from zkmargin.crypto import domain as plain_domain
 from zkmargin.crypto.field import GENERATOR, inverse, powers, r
 from zkmargin.prover._kernels import compiled
 from zkmargin.prover._kernels import identities as I
-from zkmargin.prover._kernels.ahead import JIT_ENABLED, kernel
+from zkmargin.prover._kernels.ahead import kernel
 from zkmargin.prover._kernels.compiled import FIELD
+from zkmargin.prover._kernels.kept import JIT_ENABLED
 from zkmargin.prover._kernels.lowering import LANES, Lowering
 from zkmargin.prover._kernels.scalar_field import add, mul, pad, slice_of, splat
 from zkmargin.prover._kernels.scalar_field import powers as power_vector

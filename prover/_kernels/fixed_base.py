@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zkmargin.prover._kernels import plain_msm, table_cache
-from zkmargin.prover._kernels.ahead import JIT_ENABLED
 from zkmargin.prover._kernels.base_field import ROW, Rows
 from zkmargin.prover._kernels.buckets import place, recode, split_weights, weighted_sums
 from zkmargin.prover._kernels.group_sums import Workspace, double_rows, sum_groups
+from zkmargin.prover._kernels.kept import JIT_ENABLED
 from zkmargin.prover._kernels.plain_msm import POINT_BYTES
 from zkmargin.prover._kernels.points import bytes_from_rows, check_points, rows_from_bytes
 from zkmargin.prover._kernels.scalar_field import slice_of, standard_blocks

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zkmargin.prover._kernels.ahead import kernel
+from zkmargin.prover._kernels.ahead import part
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, P
 from zkmargin.prover._kernels.lowering import LANES, LIMB_BITS
 from zkmargin.prover._kernels.vectors import Blocks, to_blocks
@@ -26,7 +26,7 @@ _mul, _copy = FIELD.mul, FIELD.copy
 Digits = npt.NDArray[np.int64]
 
 
-@kernel
+@part
 def _division_steps(delta: int, f: int, g: int) -> tuple[int, int, int, int, int]:
     """Thirty steps on the low 30 bits of f (odd) and g: the new delta (minus eta) and the matrix u, v, q, r."""
     u, v, q, r = 1, 0, 0, 1
@@ -52,7 +52,7 @@ def _division_steps(delta: int, f: int, g: int) -> tuple[int, int, int, int, int
         r += v * w
 
 
-@kernel
+@part
 def _update(d: Digits, e: Digits, f: Digits, g: Digits, u: int, v: int, q: int, r: int) -> None:
     """Apply the matrix to (f, g) exactly and to (d, e) mod p, both divided by 2^30."""
     d_sign, e_sign = d[_COUNT - 1] >> 63, e[_COUNT - 1] >> 63
@@ -77,7 +77,7 @@ def _update(d: Digits, e: Digits, f: Digits, g: Digits, u: int, v: int, q: int, 
     d[_COUNT - 1], e[_COUNT - 1], f[_COUNT - 1], g[_COUNT - 1] = cd, ce, cf, cg
 
 
-@kernel
+@part
 def invert(x: Digits) -> None:
     """x becomes 1/x mod p, for 0 < x < p."""
     d, e = np.zeros(_COUNT, np.int64), np.zeros(_COUNT, np.int64)
@@ -109,7 +109,7 @@ def invert(x: Digits) -> None:
         carry >>= _BITS
 
 
-@kernel
+@part
 def invert_lanes(block: Blocks) -> None:
     """``block[0]``: each of its eight nonzero elements replaced by its inverse, for one inversion."""
     # Three products with rotated lanes multiply all eight; undoing them one by one splits the inverse again.
@@ -142,7 +142,7 @@ def invert_lanes(block: Blocks) -> None:
         _mul(block, 0, block, 0, other, level)
 
 
-@kernel
+@part
 def _rotate(out: Blocks, a: Blocks, level: int) -> None:
     for j in range(LIMBS):
         for lane in range(LANES):

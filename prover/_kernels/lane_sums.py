@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zkmargin.prover._kernels.ahead import kernel
+from zkmargin.prover._kernels.ahead import kernel, part
 from zkmargin.prover._kernels.base_field import FIELD, LIMBS, Entries, P, Rows, prefetch_points, store_points
 from zkmargin.prover._kernels.inversion import invert_lanes
 from zkmargin.prover._kernels.lane_points import (
@@ -200,7 +200,7 @@ def sum_bundles(
     return True
 
 
-@kernel
+@part
 def _load(
     slots: Blocks,
     rows: Rows,
@@ -230,7 +230,7 @@ def _load(
     return infinite == 0
 
 
-@kernel
+@part
 def _add_slots(slots: Blocks, store: Blocks, left: Entries, right: Entries, level: Entries, count: int) -> bool:
     """``slots[left[o]] += slots[right[o]]`` for o < count, with one inversion. False if it does not exist.
 

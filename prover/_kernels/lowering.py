@@ -21,7 +21,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from zkmargin.prover._kernels.ahead import cpu
+from zkmargin.prover._kernels.kept import cpu
 
 LANES = 8
 LIMB_BITS = 52

@@ -16,7 +16,7 @@ from zkmargin.crypto import domain as plain_domain
 from zkmargin.crypto import field as plain
 from zkmargin.crypto.field import SCALAR_BYTES, r
 from zkmargin.prover._kernels import compiled
-from zkmargin.prover._kernels.ahead import JIT_ENABLED
+from zkmargin.prover._kernels.kept import JIT_ENABLED
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.vectors import (
     R_INVERSE,

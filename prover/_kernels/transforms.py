@@ -17,8 +17,8 @@ import numpy.typing as npt
 from zkmargin.crypto.domain import Domain
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.prover._kernels import compiled
-from zkmargin.prover._kernels.ahead import JIT_ENABLED
 from zkmargin.prover._kernels.butterflies import transform
+from zkmargin.prover._kernels.kept import JIT_ENABLED
 from zkmargin.prover._kernels.lowering import LANES
 from zkmargin.prover._kernels.scalar_field import mul, pad, splat
 from zkmargin.prover._kernels.scalar_field import powers as power_vector

@@ -3,19 +3,18 @@
 A *block* is uint64[limbs, 8]: eight field elements, limb j of lane l at [j, l], radix 2^52, in Montgomery form
 x R mod p with R = 2^(52 limbs), always canonical (below p). A vector of elements is uint64[blocks, limbs, 8].
 
-Each operation is one LLVM function on three block addresses, emitted once per module and never inlined: a kernel that
-multiplies in twenty places compiles the product once.
+Each operation is one LLVM function on block addresses, compiled once for all kernels, which call it by its symbol.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
-from zkmargin.prover._kernels.ahead import intrinsic, types
+from zkmargin.prover._kernels.ahead import intrinsic, share, types, with_parameters
+from zkmargin.prover._kernels.kept import KEEPS
 from zkmargin.prover._kernels.lowering import (
     I64,
     LANES,
@@ -67,18 +66,30 @@ def function_of(
     result: ir.Type | None = None,
     lanes: int = LANES,
 ) -> ir.Function:
-    """The LLVM function of this name in the builder's module; emitted with ``emit(builder, lowering, *arguments)``, the
-    lowering for so many lanes.
+    """The LLVM function of this name, declared in the builder's module. Its code is ``emit(builder, lowering,
+    *arguments)``, the lowering for so many lanes: compiled once, in a module of its own, and called by its symbol.
     """
     symbol = f"zkmargin_{name}"
     if symbol in builder.module.globals:
         return builder.module.globals[symbol]
-    function = ir.Function(builder.module, ir.FunctionType(result or ir.VoidType(), parameters), symbol)
+
+    def declared(module: ir.Module) -> ir.Function:
+        function = ir.Function(module, ir.FunctionType(result or ir.VoidType(), parameters), symbol)
+        function.attributes.add("nounwind")
+        return function
+
+    def define(module: ir.Module) -> ir.Function:
+        function = declared(module)
+        inside = ir.IRBuilder(function.append_basic_block())
+        emit(inside, lowering_for(inside, context.codegen().magic_tuple()[2], lanes), *function.args)
+        return function
+
+    if KEEPS:
+        share(context.codegen(), symbol, define)
+        return declared(builder.module)
+    function = define(builder.module)  # numba's own cache knows no symbols of others
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    function.attributes.add("nounwind")
-    inside = ir.IRBuilder(function.append_basic_block())
-    emit(inside, lowering_for(inside, context.codegen().magic_tuple()[2], lanes), *function.args)
     return function
 
 
@@ -147,11 +158,8 @@ class VectorField:
                 return None
             return types.void(*(types.intp if k % 2 else kind for k, kind in enumerate(arguments))), codegen
 
-        # numba wants to see one parameter for each argument
         names = ["typingctx", *(f"{kind}{k}" for k in range(count) for kind in ("array", "block"))]
-        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
-        typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return intrinsic(typed)
+        return intrinsic(with_parameters(typed, names))
 
     def _lanes_of(self, name: str, value: int) -> Any:
         """The mask of the lanes that hold exactly this integer."""

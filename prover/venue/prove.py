@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from zkmargin.prover._kernels.ahead import JIT_ENABLED
+from zkmargin.prover._kernels.kept import JIT_ENABLED
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.venue.blinders import Blinders, FreshBlinders
 from zkmargin.prover.venue.reference import ReferenceProver
