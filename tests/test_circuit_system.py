@@ -287,6 +287,14 @@ def test_roles_have_selectors_of_their_own() -> None:
     assert circuit.selector("positions[0]") == [0] * 15 + [1]
 
 
+def test_rows_of_retired_slots_are_selected_with_those_that_list_none() -> None:
+    retired = ((3, 16), (1,))  # a segment of 16 rows lists 15 slots
+    circuit = Circuit.freeze(small(count=17, collateral=[(4, True)] * 2), 2, retired=retired)
+    assert circuit.selector("positions[0]") == [0] * 3 + [1] + [0] * 11 + [1]
+    assert circuit.selector("positions[1]") == [0] + [1] * 15
+    assert circuit.selector("collateral[0]") == [0] + [1] * 15
+
+
 @given(st.lists(st.integers(0, 2**40), max_size=12), st.integers(1, 40), st.integers(1, 9))
 def test_cells_of_bounded_integers_do_not_overlap_and_the_shape_follows(
     uppers: list[int], count: int, bits: int
