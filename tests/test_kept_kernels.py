@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -113,3 +114,17 @@ def test_code_is_not_linked_without_what_it_calls(tmp_path: Path) -> None:
     shared[0].unlink()
     assert run(one + code, tmp_path) == f"{3**16} True\n"
     assert shared[0].exists()
+
+
+def test_compiling_leaves_the_collector_as_it_was() -> None:
+    @ahead.kernel
+    def same(x: int) -> int:
+        return x
+
+    for before in (True, False):
+        (gc.enable if before else gc.disable)()
+        try:
+            assert same(1.5 if before else 1) in (1.5, 1)  # type: ignore[arg-type]
+            assert gc.isenabled() == before
+        finally:
+            gc.enable()

@@ -15,7 +15,8 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from threading import RLock
 from types import FunctionType
@@ -127,7 +128,8 @@ class Kernel:
     def _compiled(self, args: tuple[object, ...]) -> Callable[..., object]:
         if any(type(a) is int and not -(1 << 63) <= a < 1 << 63 for a in args):  # numba would take it for another type
             raise OverflowError("an integer of more than 64 bits for a kernel")
-        self.compile(tuple(self.dispatcher.typeof_pyval(a) for a in args))
+        with _without_collector():
+            self.compile(tuple(self.dispatcher.typeof_pyval(a) for a in args))
         return cast("Callable[..., object]", self.dispatcher)
 
     def compile(self, signature: tuple[Any, ...]) -> None:
@@ -180,15 +182,21 @@ def with_parameters(typed: Callable[..., Any], names: list[str]) -> Callable[...
 
 
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
-    """numba's result. No search for cycles meanwhile: most of its objects stay, and that took a fifth of the time."""
+    """numba's result."""
+    dispatcher.compile(signature)
+    return dispatcher.overloads[signature]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """No search for cycles while numba works: most of its objects stay, and that took a fifth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
-        dispatcher.compile(signature)
+        yield
     finally:
         if enabled:
             gc.enable()
-    return dispatcher.overloads[signature]
 
 
 def _kind(argument: object) -> object:
