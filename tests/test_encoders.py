@@ -20,7 +20,6 @@ from zkmargin.engine.components import PublishedPart, parts_of
 SNAPSHOTS = snapshots()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_no_hidden_integers_pay_less(name: str) -> None:
     verdict = ask(SNAPSHOTS[name], Claim(1, 1))

@@ -14,6 +14,7 @@ from support.cheats import FULL, accepted, usual
 from support.lab import Case
 from support.typed import Passed
 
+import zkmargin.prover.public
 import zkmargin.verifier.argument
 from zkmargin.accounts import commit_book
 from zkmargin.accounts.commitments import gather
@@ -27,6 +28,7 @@ from zkmargin.crypto.group import encode_g1
 from zkmargin.engine.book import BookLots
 from zkmargin.engine.claims import Claim
 from zkmargin.formats import InputError, VerificationError
+from zkmargin.prover import _kernels as K
 from zkmargin.prover.argument import _Rounds
 from zkmargin.verifier import Statement, verify
 from zkmargin.verifier.proof import Proof
@@ -91,7 +93,8 @@ def test_nothing_can_be_hidden_in_an_unlisted_row(shape: str, role: str) -> None
 def test_the_selector_is_what_keeps_it_out(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # the same prover against a circuit whose selectors are 0: accepted, so the test above bites
     given = usual()
-    monkeypatch.setattr(Circuit, "selector", lambda *_: [0] * given.circuit.n)
+    for name in ("_selector", "_selector_on"):
+        monkeypatch.setattr(zkmargin.prover.public, name, lambda n, *_: K.constant(0, n))
     monkeypatch.setattr(zkmargin.verifier.argument, "_selector_at", lambda *_: 0)
     case, proof = hidden(given, role, given.circuit.n - 1, 1, "range-proved")
     verify(case.statement.as_statement(), lab.encode(case, proof))
