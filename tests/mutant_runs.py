@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: Of processor time: a busy machine must not make a slow survivor look like a mutant that hangs. The tests of a module
 #: take less, which is seen on the program itself. Of the clock, for who waits and does nothing.
-CPU_SECONDS, WALL_SECONDS = 120, 1200
+CPU_SECONDS, WALL_SECONDS = 240, 1200
 #: A mutant that waits for ever has ten times the clock that the program itself took, and at least this much.
 LEAST_WALL_SECONDS = 60
 #: The outcome of a mutant that has to be seen afresh.
