@@ -57,10 +57,10 @@ def small(*parts: PublishedPart, groups: tuple[int, ...] = (0, 1), rows: tuple[i
 # --- breaches ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("group", "lots", "loss"), [("book", (1, 1), 12), ("book", (1, -1), 22), (None, (1, 1), 17)])
+@pytest.mark.parametrize(("group", "lots", "loss"), [("book", (1, 1), 13), ("book", (1, -1), 23), (None, (1, 1), 18)])
 def test_joint_scenarios_bound_a_requirement_in_a_breach(group: str | None, lots: tuple[int, int], loss: int) -> None:
     """With a group the book's loss is a charge of its own beside that of U0 (10); alone it competes in each group."""
-    joint = PublishedJointScenarios(group=group, scenarios=("a", "b"), risk=lab.array(((5, -7), (-7, 5)), (2, 2)))
+    joint = PublishedJointScenarios(group=group, scenarios=("a", "b"), risk=lab.array(((5, -7), (-8, 6)), (2, 2)))
     snapshot = small(joint)
     circuit = build_breach_circuit(snapshot, Claim(1, 1))
     edge = -claim_slack(snapshot, BookLots(lots, (0,)), Claim(1, 1))
