@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,22 +112,93 @@ def test_where_it_cannot_help_nothing_is_started(tmp_path: Path, why: str) -> No
     assert run(code + "print(first_use.helped())", tmp_path, **variables).stdout == "False\n"
 
 
-def test_an_orphan_and_a_third_process_compile_nothing(tmp_path: Path) -> None:
-    orphan = "from zkmargin.prover._kernels import first_use; first_use.compile_all(1)"
-    run(orphan, tmp_path)
-    third = "import fcntl, os; from zkmargin.prover._kernels import first_use; "
-    third += "held = (first_use.folder() / 'compiling').open('wb'); fcntl.flock(held, fcntl.LOCK_EX); "
-    run(third + "first_use.compile_all(os.getppid())", tmp_path)
+SECOND = "from zkmargin.prover._kernels import first_use; first_use.compile_all()"
+#: Holds the lock that the second process of somebody else would hold.
+THIRD = f"""
+import fcntl
+from zkmargin.prover._kernels import first_use
+held = (first_use.folder() / "compiling").open("wb")
+fcntl.flock(held, fcntl.LOCK_EX)
+{SECOND}
+"""
+
+
+def test_an_orphan_compiles_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", SECOND], env=environment, stdin=subprocess.DEVNULL, check=True, timeout=60)
+    assert not [*tmp_path.rglob("*.kernel")]
+
+
+def test_a_third_process_compiles_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", THIRD], env=environment, stdin=subprocess.PIPE) as third:
+        assert third.wait(60) == 0
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["compiling"]
 
 
-def test_the_second_process_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
+def test_parts_of_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> None:
+    parts = "place = first_use.folder(); (place / '.a.1.part').touch(); (place / '.b.2.part').touch(); "
+    parts += "os.utime(place / '.a.1.part', (1, 1)); first_use.FIRST_PROOF.clear(); first_use.compile_all(); "
+    code = f"import os; from zkmargin.prover._kernels import first_use; {parts}"
+    environment = {**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 0
+    assert [path.name for path in tmp_path.rglob("*.part")] == [".b.2.part"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_second_process_ends_with_the_first_however_that_ends(tmp_path: Path, how: signal.Signals) -> None:
+    code = "import time; from zkmargin.prover._kernels import first_use; print(first_use.helped(), flush=True); "
+    code += "time.sleep(600)"
+    environment = {**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=quiet, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "True\n"
+        time.sleep(1.5)  # numba is loaded, or kernels are compiled
+        first.send_signal(how)
+        first.wait(60)
+    for _ in range(600):
+        if not processes(tmp_path):
+            return
+        time.sleep(0.1)
+    raise AssertionError(processes(tmp_path))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+def test_a_fork_of_the_first_ends_by_itself_and_leaves_the_second_alone(tmp_path: Path) -> None:
+    code = """
+import os, sys, threading
+from zkmargin.prover._kernels import first_use
+assert first_use.helped()
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(threading.active_count())
+"""
+    assert run(code, tmp_path).stdout == "2\n"  # the thread that waits for the second process waits still
+
+
+def test_any_path_and_any_interpreter_will_do(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; from zkmargin.prover._kernels import first_use; sys.path.append(pathlib.Path('/tmp')); "
+    )
+    several = len(os.sched_getaffinity(0)) > 1
+    assert run(f"{code} print(first_use.helped())", tmp_path / "a").stdout == f"{several}\n"
+    assert run(f"{code} sys.executable = None; print(first_use.helped())", tmp_path / "b").stdout == "False\n"
+    assert run(f"{code} sys.frozen = True; print(first_use.helped())", tmp_path / "c").stdout == "False\n"
+
+
+@pytest.mark.parametrize("option", [["-P"], []])
+def test_the_second_process_imports_nothing_from_the_working_directory(tmp_path: Path, option: list[str]) -> None:
     for name in ("numpy.py", "json.py", "zkmargin.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
-    code = f"import os, time; os.chdir({str(tmp_path)!r}); from zkmargin.prover._kernels import first_use; "
-    code += "first_use.helped(); time.sleep(0.5)"
+    code = f"import os, time; from zkmargin.prover._kernels import first_use; os.chdir({str(tmp_path)!r}); "
+    code += "first_use.helped(); time.sleep(1)"
     subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, *option, "-c", code],
         env={**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path / "cache")},
         check=True,
     )

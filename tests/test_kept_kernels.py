@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zkmargin.prover._kernels import ahead
+from zkmargin.prover._kernels import ahead, kept
 
 pytestmark = pytest.mark.compiled
 
@@ -128,3 +128,7 @@ def test_compiling_leaves_the_collector_as_it_was() -> None:
             assert gc.isenabled() == before
         finally:
             gc.enable()
+
+
+def test_a_file_that_is_gone_by_now_is_left_aside(tmp_path: Path) -> None:
+    assert kept._read(tmp_path / "cleared.kernel") is None

@@ -16,8 +16,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from functools import cache
-from threading import Thread
+from pathlib import Path
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -63,41 +66,55 @@ FIRST_PROOF: list[tuple[Any, ...]] = [
     ("points", "_scaled", _B, _B, _B),
 ]
 
-_CODE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {0} as here; here.compile_all(int(sys.argv[2]))"
-)
+_CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {0} as here; here.compile_all()"
+_STARTING = Lock()
+#: Seconds after which a part of a file is nobody's any more.
+_PART_SECONDS = 60
 
 
-@cache
 def helped() -> bool:
     """Whether a second process compiles, which the first call starts if nothing was kept before.
 
-    Not where there is one processor, or nowhere to keep anything.
+    Not where there is one processor, nowhere to keep anything, or no interpreter that could be started.
     """
+    with _STARTING:
+        return _started()
+
+
+@cache
+def _started() -> bool:
     place = folder() if KEEPS and JIT_ENABLED else None
     if place is None or kept() or len(os.sched_getaffinity(0)) < 2 or not os.access(place, os.W_OK):
         return False
-    # Isolated, with the path of this process: what it imports is what runs here, and never the working directory's.
+    if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.startswith("python"):
+        return False  # a program of its own would start itself
+    # Isolated, with our own package first and nothing that depends on the working directory.
+    own = Path(__file__).absolute().parents[3]
+    paths = [str(own), *(path for path in sys.path if isinstance(path, str) and Path(path).is_absolute())]
     options = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
-    command = [sys.executable, *options, "-c", _CODE.format(__name__), json.dumps(sys.path), str(os.getpid())]
+    command = [sys.executable, *options, "-c", _CODE.format(__name__), json.dumps(paths)]
     nothing = subprocess.DEVNULL
     try:
-        child = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)  # noqa: S603
-    except OSError:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)  # noqa: S603
+    except (OSError, ValueError):
         return False
-    Thread(target=child.wait, daemon=True).start()
-    atexit.register(_end, child)
+    atexit.register(_end, child, os.getpid())
+    with suppress(RuntimeError):  # no thread to be had: it is waited for at the end
+        Thread(target=child.wait, daemon=True).start()
     return True
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    child.wait()
+def _end(child: subprocess.Popen[bytes], owner: int) -> None:
+    """At the end of the process that started it, and of no fork of that."""
+    if os.getpid() == owner:
+        child.kill()
+        child.wait()
 
 
-def compile_all(parent: int) -> None:
-    """What the second process does, as long as its parent lives."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # no part of a file stays
+def compile_all() -> None:
+    """What the second process does, as long as the first has the other end of its input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is meant for the first
+    Thread(target=_end_with_the_first, daemon=True).start()
     place = folder()
     if place is None:
         return
@@ -106,7 +123,15 @@ def compile_all(parent: int) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return  # another process does the same
+        for part in place.glob(".*.part"):  # of one that was killed
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > _PART_SECONDS:
+                    part.unlink()
         for module, name, *arguments in FIRST_PROOF:
-            if os.getppid() != parent:
-                return
             getattr(importlib.import_module(f"{__package__}.{module}"), name).prepare(*arguments)
+
+
+def _end_with_the_first() -> None:
+    """At once, whatever is done: an exception that is raised while LLVM works would be lost in its callback."""
+    os.read(0, 1)  # nothing is ever written: it is over when the first has ended
+    os._exit(0)

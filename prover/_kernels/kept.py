@@ -23,6 +23,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -108,7 +109,8 @@ def keep(symbol: str, library: Any, about: dict[str, Any]) -> None:
     except OSError:
         return  # it is compiled again next time
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def keep_kernel(name: str, types: str, compiled: Any) -> None:
@@ -127,8 +129,11 @@ def keep_kernel(name: str, types: str, compiled: Any) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes] | None:
-    """Head and machine code of a file; None for a damaged one."""
-    data = path.read_bytes()
+    """Head and machine code of a file; None for a damaged one, or one that is gone by now."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
     start = len(_MAGIC) + _DIGEST_BYTES
     body = data[start:]
     if data[:start] != _MAGIC + hashlib.sha256(body).digest():
