@@ -130,6 +130,7 @@ class Shard:
     command: tuple[str, ...]
     about: tuple[str, ...] = (*LIBRARY, "tests")
     environment: Mapping[str, str] = field(default_factory=dict)
+    part: bool = False  # of the suite: cut anew where a file of tests comes or goes
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,15 @@ def suite(part: int, parts: int) -> tuple[str, ...]:
     return tuple(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))[part - 1 :: parts])
 
 
+def beside(files: Sequence[str]) -> tuple[str, ...]:
+    """What a part of the suite is about: all but other parts' files of tests, and this one."""
+    folder = ROOT / "tests"
+    shared = [path.name for path in sorted(folder.iterdir()) if not path.match("test_*.py") and path.name[0] != "_"]
+    shared.remove(Path(__file__).name)
+    read = read_by(*(Path(file).name for file in files))
+    return (*LIBRARY, *(f"tests/{name}" for name in shared), *read)
+
+
 SHARDS: dict[str, Shard] = {
     **{
         f"full-{name}": Shard(
@@ -213,6 +223,8 @@ SHARDS: dict[str, Shard] = {
         f"random-{part}": Shard(
             f"the suite in random order, part {part} of {SUITE_PARTS}",
             pytest("-p", "randomly", *suite(part, SUITE_PARTS)),
+            about=beside(suite(part, SUITE_PARTS)),
+            part=True,
         )
         for part in range(1, SUITE_PARTS + 1)
     },
@@ -320,7 +332,8 @@ SHARDS: dict[str, Shard] = {
         f"lowest-{part}": Shard(
             f"the suite with the lowest versions allowed, part {part} of 2",
             ("make", "lowest", f"PYTEST_ARGS={' '.join(suite(part, 2))}"),
-            about=(*LIBRARY, "tests", "pyproject.toml"),
+            about=(*beside(suite(part, 2)), "pyproject.toml"),
+            part=True,
         )
         for part in (1, 2)
     },
@@ -365,6 +378,10 @@ def speaks(name: str, record: Record | None) -> bool:
         return False
     known = subprocess.run(["git", "cat-file", "-e", record.commit], cwd=ROOT, capture_output=True, check=False)
     if known.returncode:
+        return False
+    if SHARDS[name].part and git(
+        "diff", "--name-only", "--diff-filter=ADR", record.commit, "--", ":(glob)tests/test_*.py"
+    ):
         return False
     # which mutants are the program in other words is asked by whoever runs mutants, and changes nothing else
     return not git(

@@ -11,6 +11,7 @@ from support import lab, parties, venue_lab, venue_policies
 from support.typed import Keywords, Passed
 from support.venue_lab import Venue
 
+from zkmargin.accounts import commit_book
 from zkmargin.accounts.slots import ROLES
 from zkmargin.circuits.breach import breach_witness, build_breach_circuit
 from zkmargin.circuits.encoders.base import encode
@@ -211,6 +212,18 @@ def test_terms_that_no_venue_has(changes: Keywords, field: str, reason: str) -> 
     with pytest.raises(InputError, match=reason) as refused:
         terms(**changes)
     assert refused.value.field == field
+
+
+def test_large_accounts_are_those_that_the_terms_name_in_their_order() -> None:
+    snapshot = venue_lab.snapshot()
+    book = BookLots((0,) * len(snapshot.instruments), (0,) * len(snapshot.collateral))
+    commitments = tuple(commit_book(snapshot, book).commitment() for _ in range(2))
+    given = terms(dense=tuple(DenseAccount(commitment=one.digest().hex()) for one in commitments))
+    given.check_commitments(commitments)
+    for wrong in (commitments[::-1], commitments[:1], ()):
+        with pytest.raises(InputError, match="not the commitments that the terms name") as refused:
+            given.check_commitments(wrong)
+        assert refused.value.field == "dense"
 
 
 def test_a_statement_of_documents_that_do_not_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:
