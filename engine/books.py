@@ -247,9 +247,9 @@ def _dense_sums(matrix: Int64Array, table: Int64Array) -> Int64Array:
     budget = _DOUBLE_BITS - max(matrix.shape[1], 1).bit_length()
     a, b = (max(int(x.max(initial=0)), -int(x.min(initial=0))).bit_length() for x in (matrix, table))
     # The fewest products of limbs: cut the table into few pieces, the matrix into what is left of the budget.
-    pieces = min(range(1, 5), key=lambda p: p * -(-a // max(budget - -(-b // p) - 1, 1)))
-    wide = max(-(-b // pieces), 1)
-    narrow = budget - wide - 1
+    left_over = {p: budget - max(-(-b // p), 1) - 1 for p in range(1, 5)}
+    pieces = min((p for p in left_over if left_over[p] > 0), key=lambda p: p * -(-a // left_over[p]))
+    wide, narrow = max(-(-b // pieces), 1), left_over[pieces]
     total = np.zeros((len(matrix), len(table)), dtype=np.int64)
     for j, right in enumerate(_limbs(table, wide)):
         columns = right.T.astype(np.float64)

@@ -219,6 +219,17 @@ def test_products_are_exact_for_integers_of_any_size_in_64_bits(data: st.DataObj
             ]
 
 
+@pytest.mark.parametrize("entry", [0, 1, -1, 3])
+@pytest.mark.parametrize("lots", [2**50, 2**51 - 1, 2**51, 2**52, 2**60, -(2**61)])
+def test_products_of_a_small_matrix_with_large_positions(entry: int, lots: int) -> None:
+    # cut into one piece the positions would leave nothing of a double for the matrix
+    for slots in (1, 3, 8):
+        matrix, table = np.full((1, slots), 0, np.int64), np.full((2, slots), 0, np.int64)
+        matrix[0, -1], table[1, -1] = entry, lots
+        (found,) = Products(matrix).of(Books.dense(table, np.zeros((2, 0), np.int64)), "positions")
+        assert found.tolist() == [0, entry * lots]
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 
