@@ -20,7 +20,7 @@ from zkmargin.circuits.language.system import Column, Int64Array
 from zkmargin.circuits.language.witness import Witness
 from zkmargin.crypto.field import inverse, powers, r
 from zkmargin.prover import _kernels as K
-from zkmargin.prover.commit import Committer, Job, committer
+from zkmargin.prover.commit import Committer, Job, committer, compressed
 from zkmargin.prover.polynomials import ProverError, blinded, blinded_pieces, divided, running_sum, shifted
 from zkmargin.prover.profile import Profile
 from zkmargin.prover.public import OwnValues, PublicPolynomials, selector_on
@@ -50,6 +50,7 @@ class _Rounds:
     polynomials: dict[str, K.FieldVector] = field(default_factory=dict)
     integers: dict[str, Int64Array] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    coordinates: dict[bytes, bytes] = field(default_factory=dict)  # x || y of each point of the proof, by its encoding
     profile: Profile = field(default_factory=Profile)
 
     @property
@@ -85,7 +86,10 @@ class _Rounds:
         """Commitments of named polynomials, encoded."""
         jobs = [self.jobs.get(name) or self.committer.polynomial(self.polynomials[name]) for name in names]
         self.profile.msms += [(name, sum(len(x) for _, x in job)) for name, job in zip(names, jobs, strict=True)]
-        return self.committer.commit(jobs, self.threads, self.pool)
+        points = self.committer.points(jobs, self.threads, self.pool)
+        encoded = tuple(map(compressed, points))
+        self.coordinates |= zip(encoded, points, strict=True)
+        return encoded
 
 
 def prove_argument(
@@ -120,7 +124,7 @@ def prove_with_values(
     threads: int = 1,
     profile: Profile | None = None,
 ) -> tuple[Proof, OwnValues]:
-    """``prove_argument``, and the values of the public polynomials at zeta, for a self-check."""
+    """``prove_argument``, and what a self-check need not compute again."""
     circuit, profile = statement.circuit, profile or Profile()
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(threads - 1)) if threads > 1 else None
@@ -142,7 +146,7 @@ def prove_with_values(
             message4, v = _round4(rounds, zeta)
         with profile.stage("5: openings"):
             x = Challenges(beta, rho, chi, zeta, v, y=0)
-            own = OwnValues(x, public.values_at(zeta))
+            own = OwnValues(x, public.values_at(zeta), rounds.coordinates)
             message5 = _round5(rounds, x, message4, own.values)
     return Proof(message1, message2, message3, message4, message5), own
 

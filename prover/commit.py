@@ -63,7 +63,11 @@ class Committer:
 
     def commit(self, jobs: Sequence[Job], threads: int, pool: Executor | None = None) -> tuple[bytes, ...]:
         """The compressed commitments of several jobs, which share their work (``FixedBaseTables.msm_many``)."""
-        return tuple(_compressed(point) for point in self._tables.msm_many(jobs, threads=threads, pool=pool))
+        return tuple(compressed(point) for point in self.points(jobs, threads, pool))
+
+    def points(self, jobs: Sequence[Job], threads: int, pool: Executor | None = None) -> list[bytes]:
+        """The same as x || y, big-endian; infinity is 96 zero bytes."""
+        return self._tables.msm_many(jobs, threads=threads, pool=pool)
 
 
 @lru_cache(maxsize=4)
@@ -72,7 +76,7 @@ def committer(srs: SRS, n: int) -> Committer:
     return Committer(srs, n)
 
 
-def _compressed(point: bytes) -> bytes:
+def compressed(point: bytes) -> bytes:
     """zcash compression of x || y: the top bits say compressed, infinity, and whether y is the larger root."""
     x, y = point[:_COORDINATE_BYTES], int.from_bytes(point[_COORDINATE_BYTES:], "big")
     if not any(point):

@@ -61,7 +61,7 @@ def prove(
     proof = encode_proof(argument, statement.srs.digest)
     with profile.stage("self-verification"), explained([(statement, lots, blinders)]):
         decoded = decode_proof(proof, statement.circuit.shape, statement.srs.digest)
-        opening = reduce_to_opening(statement, decoded, own)
+        opening = reduce_to_opening(statement, decoded, own, own.points)
         if not holds(*fold([opening], [1], statement.srs), statement.srs):
             raise VerificationError("the proof does not prove this statement", check="pairing")
     return proof

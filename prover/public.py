@@ -6,17 +6,19 @@ the polynomials anyway, for the quotient; evaluating them costs a tenth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from py_arkworks_bls12381 import G1Point
 
 from zkmargin.circuits.language.circuit import Circuit, Combination
 from zkmargin.circuits.language.system import SIDES, Column
 from zkmargin.crypto.field import r
+from zkmargin.crypto.group import encode_g1
 from zkmargin.prover import _kernels as K
-from zkmargin.verifier.argument import Challenges, PublicValues, public_values
+from zkmargin.verifier.argument import Challenges, PublicValues, decoded, public_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,20 +120,44 @@ class PublicPolynomials:
 
 @dataclass(frozen=True, eq=False)
 class OwnValues:
-    """The prover's own public values, for its self-check: the same function as ``public_values``.
+    """What the prover has at hand of its own proof, for its self-check: the same functions as a verifier's.
 
-    The check replays the transcript of the encoded proof. At other challenges than those of the proof made, the values
-    are computed as any verifier does.
+    The check replays the transcript of the encoded proof. At other challenges than those of the proof made, values are
+    computed as any verifier does, and so is a point that is not one of the proof made.
+
+    Attributes:
+        made_at, values: the public values, and the challenges at which they are those.
+        coordinates: x || y of each point, 96 bytes, by its encoding.
     """
 
     made_at: Challenges
     values: PublicValues
+    coordinates: Mapping[bytes, bytes]
 
     def __call__(self, circuit: Circuit, x: Challenges) -> PublicValues:
         """The values at the challenges of a transcript."""
         mine = self.made_at
         same = (mine.beta, mine.rho, mine.zeta) == (x.beta, x.rho, x.zeta)
         return self.values if same else public_values(circuit, x)
+
+    def points(self, encoded: Iterable[tuple[str, bytes]]) -> dict[str, G1Point]:
+        """As ``verifier.argument.decoded``.
+
+        A known point is encoded again, where a verifier takes a root and asks for the subgroup: sums of the setup's
+        points do not leave it.
+        """
+        return {name: self._known(data) or decoded([(name, data)])[name] for name, data in encoded}
+
+    def _known(self, data: bytes) -> G1Point | None:
+        """The point of an encoding, from its coordinates; None if they are not at hand or those of another point."""
+        coordinates = self.coordinates.get(data, b"")
+        if not any(coordinates):
+            return None
+        try:
+            point = G1Point.from_xy_bytes_unchecked_be(coordinates)
+        except ValueError:  # not on the curve
+            return None
+        return point if encode_g1(point) == data else None
 
 
 def selector(circuit: Circuit, column: Column) -> K.FieldVector:

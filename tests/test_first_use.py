@@ -33,7 +33,7 @@ snapshot = build_snapshot(example_market("2026-11-20T12:00:00Z"), load_policy("d
 lots = BookLots(tuple(1 for _ in snapshot.instruments), tuple((1 << slot.bits) - 1 for slot in snapshot.collateral))
 opening = commit_book(snapshot, lots)
 prove(Statement.of(snapshot, [opening.commitment()], Claim(1, 1)), lots, [opening])
-listed = [f"{m}.{name} " + ahead._written(tuple(map(ahead._kind, types))) for m, name, *types in first_use.FIRST_PROOF]
+listed = [f"{m}.{name} " + ahead._written(ahead._kinds(tuple(types))) for m, name, *types in first_use.FIRST_PROOF]
 print("\\n".join(sorted({*asked} ^ {*listed})))
 """
 

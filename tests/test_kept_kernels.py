@@ -82,10 +82,10 @@ def test_arguments_are_told_apart_as_numba_does() -> None:
     frozen = a.copy()
     frozen.setflags(write=False)
     same = [a, a[:2], a[:1], np.ones((1, 5, 8), dtype=np.uint64), np.zeros((1, 1, 8), dtype=np.uint64)]
-    assert len({ahead._kind(x) for x in same}) == 1
+    assert len({ahead._kinds((x,)) for x in same}) == 1
     other = [a[::2], frozen, a[0], a.astype(np.int64), a.astype(">u8"), a.transpose(), 1, True, 1.0, np.int64(1)]
-    assert len({ahead._kind(x) for x in [a, *other]}) == 1 + len(other)
-    texts = {ahead._written((ahead._kind(x),)) for x in [a, *other]}
+    assert len({ahead._kinds((x,)) for x in [a, *other]}) == 1 + len(other)
+    texts = {ahead._written(ahead._kinds((x,))) for x in [a, *other]}
     assert len(texts) == 1 + len(other)
 
 

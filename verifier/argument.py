@@ -202,18 +202,22 @@ def _selector_at(basis: Vector, listed_rows: int) -> int:
 
 
 def reduce_to_opening(
-    statement: Instance, proof: Proof, public: Callable[[Circuit, Challenges], PublicValues] = public_values
+    statement: Instance,
+    proof: Proof,
+    public: Callable[[Circuit, Challenges], PublicValues] = public_values,
+    points_of: Callable[[Iterable[tuple[str, bytes]]], dict[str, G1Point]] = decoded,
 ) -> Opening:
     """Everything but the pairing.
 
     Args:
-        public: gives the public polynomials at zeta. A prover that checks its own proof has them; nobody else passes
+        public: gives the public polynomials at zeta.
+        points_of: gives the proof's points by name. A prover that checks its own proof has both; nobody else passes
             anything.
 
     Raises:
         ProofFormatError: a point of the proof is not a finite point of G1 in canonical form.
     """
-    points = statement.committed_points() | decoded(proof.points())
+    points = statement.committed_points() | points_of(proof.points())
     circuit, values = statement.circuit, proof.message4
     x, statement_digest = replay(statement, proof)
     F = linearise(circuit, x, values, public(circuit, x))

@@ -90,12 +90,13 @@ def assign(circuit: Circuit, positions: Sequence[int], collateral: Sequence[int]
             f"a book of {len(positions)} positions and {len(collateral)} balances for a circuit of "
             f"{circuit.position_count} and {circuit.collateral_count}"
         )
+    bound = circuit.position_bound
     for i, q in enumerate(positions):
-        if abs(q) > circuit.position_bound:
+        if not -bound <= q <= bound:
             raise InputError("a position is larger than the circuit proves", field=f"positions[{i}]")
     circuit.refuse_retired(positions, collateral)
-    long = tuple(max(q, 0) for q in positions)
-    short = tuple(max(-q, 0) for q in positions)
+    long = tuple([q * (q > 0) for q in positions])
+    short = tuple([-q * (q < 0) for q in positions])
     values: dict[Atom, int] = {("collateral", j): q for j, q in enumerate(collateral)}
     sums: dict[str, list[int]] = {}
     sides = {"positions": tuple(positions), "long": long, "short": short}

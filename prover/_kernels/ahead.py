@@ -31,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 #: Flags of an array that machine code depends on: C layout, aligned, writeable; and F layout where it is not C.
 _C_LAYOUT, _WITH_C, _WITHOUT_C = 0x1, 0x501, 0x503
+_FLAGS = tuple(flags & (_WITH_C if flags & _C_LAYOUT else _WITHOUT_C) for flags in range(_WITHOUT_C + 1))
 _LOCK = RLock()
 
 
@@ -103,7 +104,7 @@ class Kernel:
 
     def __call__(self, *args: object) -> object:
         """The function's result."""
-        key = tuple([_kind(a) for a in args])
+        key = _kinds(args)
         code = self._ready.get(key)
         return code(*args) if code is not None else self._first(key, args)(*args)
 
@@ -122,7 +123,7 @@ class Kernel:
 
     def prepare(self, *args: object) -> None:
         """Compile for the types of these arguments and keep it, unless that was done."""
-        if latest(self.name, _written(tuple([_kind(a) for a in args]))) is None:
+        if latest(self.name, _written(_kinds(args))) is None:
             self._compiled(args)
 
     def _compiled(self, args: tuple[object, ...]) -> Callable[..., object]:
@@ -199,12 +200,11 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _kind(argument: object) -> object:
-    """What code depends on of an argument, as numba sees it."""
-    if type(argument) is not np.ndarray:
-        return type(argument)
-    flags = argument.flags.num
-    return argument.dtype, argument.ndim, flags & (_WITH_C if flags & _C_LAYOUT else _WITHOUT_C)
+def _kinds(args: tuple[object, ...]) -> tuple[object, ...]:
+    """What code depends on of each argument, as numba sees it."""
+    return tuple(
+        [(a.dtype, a.ndim, _FLAGS[a.flags.num & _WITHOUT_C]) if type(a) is np.ndarray else type(a) for a in args]
+    )
 
 
 def _promised(value: object) -> object:
