@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -74,6 +75,17 @@ def test_versions_that_nobody_uses_are_removed(tmp_path: Path, monkeypatch: pyte
     assert [f.exists() for f in (old, recent, other, now, shared, link)] == [False, True, True, True, True, True]
     assert (elsewhere / "kernel.nbi").exists()
     assert now.stat().st_mtime > time.time() - 60
+
+
+def test_a_version_on_a_read_only_disk_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(private_cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    made = private_cache.private_version("kernels", "now")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert private_cache.private_version("kernels", "now") == made
 
 
 @pytest.mark.slow

@@ -20,8 +20,7 @@ from support.chain_lab import SERIES, chain_snapshot, joint_standard, standard
 from support.lab import array
 
 from zkmargin.accounts import Commitment
-from zkmargin.circuits.chain import CLAIM_DIGITS, SLACK_DIGITS, ChainPrices, claim_cell, digit_columns
-from zkmargin.circuits.chain.layout import padded
+from zkmargin.circuits.chain import CLAIM_DIGITS, ChainPrices, claim_cell, digit_columns
 from zkmargin.crypto import g2_powers, group, secp256k1
 from zkmargin.crypto.field import r
 from zkmargin.crypto.g2_powers import g2_power
@@ -246,10 +245,6 @@ def test_the_slack_of_a_claim_has_its_digits() -> None:
     assert sum(int(column[cell]) << (10 * d) for d, cell in enumerate(cells)) == most * equity
     with pytest.raises(InputError, match=r"^the slack of the claim does not fit the chain layout's 120 bits"):
         digit_columns(prices, witness, 0, most + 1)
-
-
-def test_a_row_is_padded_with_zeros() -> None:
-    assert padded([3, 1], SLACK_DIGITS) == [3, 1, *[0] * (SLACK_DIGITS - 2)]
 
 
 # --- every protocol ---------------------------------------------------------------------------------------------------

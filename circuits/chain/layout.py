@@ -26,7 +26,6 @@ collateral sit in ``f_6``. Every cell is looked up in [0, 1024).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -313,8 +312,3 @@ def fit(field: str, found: int, most: int, *, what: str, exactly: bool = False) 
         raise InputError(
             f"{found} {what}: the chain layout has {'exactly' if exactly else 'at most'} {most}", field=field
         )
-
-
-def padded(values: Sequence[int], length: int) -> list[int]:
-    """With zeros after them."""
-    return [*values, *[0] * (length - len(values))]

@@ -153,10 +153,6 @@ class BlockTemplate:
         packed[: self.integers.starts[-1]] = True
         return read
 
-    def exponents(self) -> Exponents:
-        """The powers of rho."""
-        return Exponents(self.rules.scenario_columns, self.rules.assets, self.options.copies)
-
 
 @dataclass(frozen=True, eq=False)
 class DenseTemplate:

@@ -76,7 +76,7 @@ def int_sums(matrix: npt.NDArray[np.int64], values: Sequence[int]) -> list[int]:
     width = 62 - top.bit_length() - columns.bit_length()  # |limb| <= 2^width
     if width < _BYTE:  # entries that fill int64
         return [sum(map(mul, row, values)) for row in matrix.tolist()]
-    bits = max(max(values, default=0), -min(values, default=0)).bit_length()
+    bits = max((abs(x).bit_length() for x in values), default=0)
     sums, rest = [0] * rows, list(values)
     for shift in range(0, bits, width):
         limb = rest if shift + width >= bits else [x & ((1 << width) - 1) for x in rest]

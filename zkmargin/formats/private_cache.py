@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from zkmargin.formats.errors import SetupError
@@ -53,7 +54,8 @@ def private_version(kind: str, version: str) -> Path:
         SetupError: as ``private_directory``.
     """
     folder = private_directory(f"{kind}-{version}")
-    os.utime(folder)  # the time of its last use
+    with suppress(OSError):  # a cache that is read-only serves those who made it before
+        os.utime(folder)  # the time of its last use
     oldest = time.time() - UNUSED_SECONDS
     for other in folder.parent.glob(f"{kind}-*"):
         try:
