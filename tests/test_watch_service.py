@@ -22,7 +22,7 @@ from zkmargin.agent.config import read_config
 from zkmargin.agent.inbox import Arrived
 from zkmargin.agent.journal import Made
 from zkmargin.agent.served import ServiceVenue
-from zkmargin.agent.sources import VENUE, item_of
+from zkmargin.agent.sources import VENUE, Item, item_of
 from zkmargin.agent.venues import Verdict
 from zkmargin.engine.book import to_book
 from zkmargin.engine.claims import VALUATION_DECIMALS
@@ -247,22 +247,42 @@ def test_what_others_register_of_the_account_arrives_from_the_service_and_counts
         agent.close()
 
 
-def test_a_venue_that_refuses_is_an_alarm_and_is_not_asked_again(service: Service, tmp_path: Path) -> None:
+def test_a_venue_that_refuses_is_an_alarm_and_is_not_asked_again(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     maker = account(MAKER)
     other = Account(MAKER, maker.lots, commit_book(snapshot(), maker.lots, alias=MAKER))
     agent = Agent(read_config(str(configured(tmp_path, service, service.url))), Log(None))
     agent.start()
     until(lambda: agent.turn(0.05) is None or "accepted" in _states(agent))
+    # the agent hears of what is registered instead only after it has proved: on the way there they race
+    take, kept = agent.sources.take, list[Item]()
+
+    def without_attestations(timeout: float) -> list[Item]:
+        found = take(timeout)
+        kept.extend(item for item in found if item.kind == "attestation")
+        return [item for item in found if item.kind != "attestation"]
+
+    monkeypatch.setattr(agent.sources, "take", without_attestations)
     with service.client("publisher") as client:
         for attestation in other.attestations(sequence=9):
             client.attest(attestation)
-    publish(service, later(6), 6)
-    until(lambda: agent.turn(0.05) is None or [one for one in agent.alarms.active() if one.kind == "refused"])
-    until(lambda: agent.turn(0.05) is None or "made" not in _states(agent))
-    (refused,) = [made for made in agent.journal.proofs() if made.state == "refused"]
+    newest = later(6)
+    publish(service, newest, 6)
+
+    def of_newest() -> list[Made]:
+        return [made for made in agent.journal.proofs() if made.snapshot == newest.digest().hex()]
+
+    until(lambda: agent.turn(0.05) is None or [made for made in of_newest() if made.state == "refused"])
+    until(lambda: agent.turn(0.05) is None or ("made" not in _states(agent) and len(kept) >= 2))
+    assert [one for one in agent.alarms.active() if one.kind == "refused"]
+    (refused,) = of_newest()
     assert "other parts" in str(refused.reason)
     assert refused.attempts == 1
     # what was registered instead is not to the maker's book: nothing more is proved
+    monkeypatch.setattr(agent.sources, "take", take)
+    for item in kept:
+        agent.sources.put(item)
     until(lambda: agent.turn(0.05) is None or [one for one in agent.alarms.active() if one.kind == "unattested"])
     agent.close()
 
