@@ -149,8 +149,9 @@ def test_parts_of_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_second_process_ends_with_the_first_however_that_ends(tmp_path: Path, how: signal.Signals) -> None:
-    code = "import time; from zkmargin.prover._kernels import first_use; print(first_use.helped(), flush=True); "
-    code += "time.sleep(600)"
+    # a shell's background job ignores SIGINT, and so would its children
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from zkmargin.prover._kernels import first_use; print(first_use.helped(), flush=True); time.sleep(600)"
     environment = {**os.environ, "ZKMARGIN_CACHE_DIR": str(tmp_path)}
     line = [sys.executable, "-c", code]
     quiet = subprocess.DEVNULL
